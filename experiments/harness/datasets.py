@@ -1,0 +1,240 @@
+"""Where data comes from: datasets prepared by TFDS, TFDS downloads, or built-in procedural data.
+
+`choose` decides before TensorFlow is imported, within seconds and without TFDS's retries; `load_splits` reads in a
+fixed order; `fingerprint` reads everything once, so that a damaged file is found before training.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.harness.downloads import download_and_prepare, find_download, host, prepare_command, probe
+from experiments.harness.errors import UserError, first_line
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A dataset and where it comes from.
+
+    Attributes:
+        name: TFDS name (`"oxford_iiit_pet"`, `"emnist/letters"`) or the built-in's.
+        source: `"prepared"`, `"download"` or `"builtin"`.
+        data_dir: TFDS's `data_dir`; None for built-in data.
+        notice: one sentence to print.
+    """
+
+    name: str
+    source: str
+    data_dir: str | None
+    notice: str
+
+
+def choose(requested, default, builtin, data_dir=None):
+    """Decides which dataset to use and where it comes from; imports neither TensorFlow nor TFDS.
+
+    Prepared data is looked for in `data_dir`, else in the folder `TFDS_DATA_DIR` names, else in
+    `~/tensorflow_datasets`. Where there is none, the dataset's download server is asked for its first file, which
+    takes 6 s at most.
+
+    Args:
+        requested: `"auto"`, a TFDS name, or `builtin`.
+        default: TFDS name that `"auto"` means.
+        builtin: name of the built-in dataset, which `"auto"` falls back to.
+        data_dir: folder of prepared datasets, or None.
+
+    Returns:
+        A `Choice`.
+
+    Raises:
+        UserError: if `data_dir` does not exist, the name is unknown, the prepared files are incomplete, or the
+            dataset asked for is neither prepared nor can be downloaded.
+    """
+    if data_dir and not Path(data_dir).expanduser().is_dir():
+        raise UserError(f"--data-dir {data_dir} is not a folder; create it, or leave the option out")
+    if requested == builtin:
+        return Choice(builtin, "builtin", None, f"Data: {builtin}, drawn by this program.")
+    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().resolve()
+    name = default if requested == "auto" else requested
+    if prepared_folder(folder, name):
+        return Choice(name, "prepared", str(folder), f"Data: {name}, prepared in {folder}.")
+
+    url, size = find_download(name)
+    if not url:
+        raise UserError(
+            f"unknown dataset {name!r}: neither prepared in {folder} nor a dataset that TFDS downloads; "
+            f"use --data auto, {default} or {builtin}"
+        )
+    problem = probe(url)
+    if not problem:
+        notice = f"Data: {name} is not in {folder} yet; downloading {size / 1e6:.0f} MB from {host(url)}."
+        return Choice(name, "download", str(folder), notice)
+    found = f"{name} is not prepared in {folder} and cannot be downloaded ({host(url)}: {problem})"
+    remedy = f"{prepare_command(name)} on a machine with internet, then pass its tensorflow_datasets as --data-dir"
+    if requested != "auto":
+        raise UserError(f"{found}; run {remedy}, or use --data {builtin}")
+    return Choice(builtin, "builtin", None, f"Data: {builtin}, because {found}. For {name}, run {remedy}.")
+
+
+def prepared_folder(data_dir, name):
+    """The folder of the highest prepared version of a dataset, or None.
+
+    Args:
+        data_dir: folder that holds `<name>/<version>` or `<name>/<config>/<version>`.
+        name: TFDS name.
+
+    Raises:
+        UserError: if there are versions, none of them with `dataset_info.json` and `features.json`.
+    """
+    if not re.fullmatch(r"\w+(/\w[\w.-]*)?", name):
+        return None
+    base = Path(data_dir) / name
+    folders = [p for pattern in ("*", "*/*") for p in base.glob(pattern) if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+    whole = [p for p in folders if (p / "dataset_info.json").is_file() and (p / "features.json").is_file()]
+    if folders and not whole:
+        raise _damaged(folders[0], "dataset_info.json or features.json is missing")
+    return max(whole, key=lambda p: [int(n) for n in p.name.split(".")], default=None)
+
+
+def load_splits(choice, splits, builtin_examples=None, decoders=None):
+    """Loads the splits of a chosen dataset, downloading and preparing it first if that was the choice.
+
+    Args:
+        choice: what `choose` returned.
+        splits: split strings by key, such as `{"train": "train", "test": "test[:100]"}`.
+        builtin_examples: for built-in data, a function from split string to `tf.data.Dataset`.
+        decoders: as in `tfds.load`; `only("file_name")` reads one feature and decodes no image.
+
+    Returns:
+        A `tf.data.Dataset` by key, each of known cardinality and in the order of the files.
+
+    Raises:
+        UserError: if the download fails or the prepared files are damaged.
+    """
+    if choice.source == "builtin":
+        return {key: builtin_examples(split) for key, split in splits.items()}
+    import tensorflow_datasets as tfds
+
+    if choice.source == "download":
+        download_and_prepare(choice.name, choice.data_dir)
+    folder = prepared_folder(choice.data_dir, choice.name)
+    try:
+        builder = tfds.builder_from_directory(folder)
+    except Exception as error:  # TFDS lets whatever its parsers raise through
+        raise _damaged(folder, error) from error
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    config.options.deterministic = True
+    with _quiet():
+        return {
+            key: builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
+            for key, split in splits.items()
+        }
+
+
+def only(*features):
+    """Decoders for `load_splits` that read these features and leave the others unread."""
+    import tensorflow_datasets as tfds
+
+    return tfds.decode.PartialDecoding(dict.fromkeys(features, True))
+
+
+def split_validation(count, validation, seed):
+    """Sets some of the examples aside for validation, at random.
+
+    Args:
+        count: number of examples.
+        validation: number of examples to set aside, or, below 1, their share.
+        seed: non-negative int.
+
+    Returns:
+        `(train_indices, validation_indices)`: sorted int64 arrays that together hold 0 to `count - 1` once each.
+
+    Raises:
+        UserError: if either would be empty.
+    """
+    size = round(count * validation) if validation < 1 else int(validation)
+    if not 0 < size < count:
+        raise UserError(
+            f"validation takes {size} of {count} examples, which leaves none for validation or none for training; "
+            f"choose a number from 1 to {count - 1}, or a share below 1. Received: {validation}"
+        )
+    order = np.random.default_rng(seed).permutation(count).astype(np.int64)
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+def take(dataset, indices):
+    """The examples at some positions of a dataset, in the dataset's order.
+
+    Args:
+        dataset: `tf.data.Dataset` of known cardinality, in a fixed order.
+        indices: positions, integers from 0 to the cardinality less 1.
+
+    Returns:
+        `tf.data.Dataset` of known cardinality.
+
+    Raises:
+        ValueError: for a position outside the dataset.
+    """
+    import tensorflow as tf
+
+    count, indices = int(dataset.cardinality()), np.unique(np.asarray(indices, np.int64))
+    if len(indices) and not 0 <= indices[0] <= indices[-1] < count:
+        raise ValueError(f"Positions must lie in [0, {count}). Received: {indices[0]} to {indices[-1]}")
+    wanted = tf.constant(np.isin(np.arange(count), indices))
+    read = dataset.take(int(indices[-1]) + 1 if len(indices) else 0).enumerate()
+    kept = read.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
+    return kept.apply(tf.data.experimental.assert_cardinality(len(indices)))
+
+
+def fingerprint(datasets, id_feature, choice):
+    """Reads every example once and says what was read: two runs on the same data have the same fingerprint.
+
+    Args:
+        datasets: `tf.data.Dataset` by key, best loaded with `decoders=only(id_feature)`, which is much faster.
+        id_feature: scalar feature that tells examples apart, such as `"file_name"`; where there is none, `"label"`.
+        choice: where the datasets come from, for the error message.
+
+    Returns:
+        By key, `{"size": examples, "sha256": hash of the ids, one a line, in order}`.
+
+    Raises:
+        UserError: if a file is damaged, cut short or missing.
+    """
+    import tensorflow as tf
+
+    damage = (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError)
+    damage += (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.PermissionDeniedError)
+    result = {}
+    for key, dataset in datasets.items():
+        size, digest = 0, hashlib.sha256()
+        try:
+            for ids in dataset.map(lambda example: example[id_feature]).batch(1024).as_numpy_iterator():
+                size += len(ids)
+                digest.update(b"".join((i if isinstance(i, bytes) else str(i).encode()) + b"\n" for i in ids))
+        except damage as error:
+            if choice.source == "builtin":
+                raise
+            raise _damaged(prepared_folder(choice.data_dir, choice.name), error) from error
+        result[key] = {"size": size, "sha256": digest.hexdigest()}
+    return result
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keeps TFDS's warnings about its own internals off the terminal."""
+    from absl import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _damaged(folder, problem):
+    return UserError(f"damaged data in {folder} ({first_line(problem)}); delete that folder and prepare it again")

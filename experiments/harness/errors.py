@@ -1,0 +1,44 @@
+"""What a user sees when a script cannot go on: one line, not a traceback."""
+
+import errno
+import re
+import sys
+
+
+class UserError(Exception):
+    """A mistake of the user's or of the machine's that the message explains: what was wrong and what to do."""
+
+
+def run_main(main):
+    """Calls a script's `main()` and turns the failures a user can mend into one line on stderr and an exit status.
+
+    `UserError` and a full disk exit with status 2, Ctrl-C with 130. Any other exception goes on as it is.
+
+    Args:
+        main: function without arguments.
+
+    Returns:
+        What `main` returns.
+    """
+    try:
+        return main()
+    except UserError as error:
+        _exit(f"error: {' '.join(str(error).split())}", 2)
+    except KeyboardInterrupt:
+        _exit("interrupted: the same command goes on where it stopped", 130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        _exit(f"error: disk is full{where}; free some space, then run the same command again", 2)
+
+
+def first_line(error):
+    """The first line of an error's message, without TensorFlow's node names, 200 characters at most."""
+    lines = re.sub(r"\{\{.*?\}\}| \[Op:.*", "", str(error)).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _exit(line, status):
+    print(line, file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,208 @@
+"""Pictures of experiments: learning curves, grids of images, masks laid over photos.
+
+Matplotlib is imported on first use, draws with its Agg backend and keeps no global state, so that pictures can be drawn
+on a machine without a display and from any thread. Every picture is written atomically.
+"""
+
+import io
+import textwrap
+
+import numpy as np
+
+from experiments.harness.runs import write_atomic
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette, which people with colour vision deficiencies tell apart, less its yellow."""
+
+HIT, FALSE_POSITIVE, MISS = (0, 114, 178), (230, 80, 0), (250, 225, 40)
+OVERLAY_LEGEND = {"found": HIT, "false positive": FALSE_POSITIVE, "missed": MISS}
+"""What the colours of `overlay` with a truth mean, as `tile_grid` takes it."""
+
+MAX_BYTES = 600_000
+DPI = 110
+
+
+def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
+    """Draws learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
+
+    Args:
+        histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a history
+            maps column names to number sequences. NaN values are left out.
+        path: PNG to write.
+        title: of the figure.
+        y: `{column: panel title}`, drawn left to right. Lines are labelled at their ends, in the last panel.
+        x: column and axis label of the horizontal axis.
+        styles: `{label: matplotlib line style}`; solid by default.
+    """
+    from matplotlib.ticker import StrMethodFormatter
+
+    figure = _figure(4.6 * len(y) + 1.2, 3.6, title)
+    panels = figure.subplots(1, len(y), squeeze=False)[0]
+    for axis, (column, panel_title) in zip(panels, y.items(), strict=True):
+        ends = []
+        for index, (label, seeds) in enumerate(histories.items()):
+            colour, style = COLOURS[index % len(COLOURS)], (styles or {}).get(label, "-")
+            end = _line(axis, [_points(history, x[0], column) for history in seeds], colour, style)
+            if end is not None:
+                ends.append((*end, label, colour))
+        axis.set_title(panel_title, loc="left", fontsize=10)
+        axis.set_xlabel(x[1])
+        axis.set_xlim(left=0)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    _label_ends(panels[-1], ends)
+    _save(figure, path)
+
+
+def _points(history, x, y):
+    points = np.stack([np.asarray(history[x], float), np.asarray(history[y], float)])
+    return points[:, np.isfinite(points).all(axis=0)]
+
+
+def _line(axis, seeds, colour, style):
+    """Draws the seeds of one label and returns where their mean ends, or None where there is nothing to draw."""
+    seeds = [points for points in seeds if points.shape[1]]
+    if not seeds:
+        return None
+    xs, ys = min(seeds, key=lambda points: points[0, -1])  # the mean ends where the first seed ends
+    if len(seeds) > 1:
+        ys = np.mean([np.interp(xs, *points) for points in seeds], axis=0)
+        for points in seeds:
+            axis.plot(*points, color=colour, linestyle=style, linewidth=0.8, alpha=0.35)
+    axis.plot(xs, ys, color=colour, linestyle=style, linewidth=1.8, marker="o" if len(xs) == 1 else None)
+    return xs[-1], ys[-1]
+
+
+def _label_ends(axis, ends, gap=0.075):
+    """Writes the labels beside the lines' ends, pushed apart where they would overlap."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high)
+    ends = sorted(ends, key=lambda end: end[1])
+    places = [(y - low) / (high - low) for _, y, _, _ in ends]
+    for _ in range(100):
+        for n in range(len(places) - 1):
+            overlap = max(0.0, gap - (places[n + 1] - places[n]))
+            places[n] -= overlap / 2
+            places[n + 1] += overlap / 2
+    arrow = {"arrowstyle": "-", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 1, "relpos": (0, 0.5)}
+    for (x, y, label, colour), place in zip(ends, places, strict=True):
+        axis.annotate(
+            label,
+            xy=(x, y),
+            xytext=(1.05, place),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops=arrow | {"color": colour},
+        )
+
+
+def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side=1.4):
+    """Draws a grid of images.
+
+    Args:
+        rows: lists of tiles. A tile is an image or `(image, caption)`; an image is uint8 in [0, 255] or float in [0, 1]
+            of shape `(h, w, 3)`, or a bool mask `(h, w)`; None leaves a gap.
+        column_titles: one a column.
+        row_titles: one a row; long lines are wrapped.
+        path: PNG to write, of at most 600 kB: reduced to 256 colours, then in size, where it would be larger.
+        title: of the figure.
+        legend: `{label: (r, g, b)}` in [0, 255], beneath the grid.
+        side: of a tile, in inches at 110 pixels an inch.
+    """
+    from matplotlib.patches import Patch
+
+    captions = any(isinstance(tile, tuple) for row in rows for tile in row)
+    height = (side + 0.17 * captions) * len(rows) + 0.25 + 0.35 * bool(title) + 0.3 * bool(legend)
+    figure = _figure(side * len(column_titles) + 1.5, height, title)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
+    axes = figure.subplots(len(rows), len(column_titles), squeeze=False)
+    for row_axes, row, row_title in zip(axes, rows, row_titles, strict=True):
+        for axis, tile in zip(row_axes, row, strict=True):
+            _draw_tile(axis, *(tile if isinstance(tile, tuple) else (tile, "")))
+        row_axes[0].set_ylabel(_wrap(row_title), rotation=0, ha="right", va="center", fontsize=8)
+    for axis, column_title in zip(axes[0], column_titles, strict=True):
+        axis.set_title(column_title, fontsize=9)
+    if legend:
+        handles = [Patch(color=np.array(colour) / 255, label=label) for label, colour in legend.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def _wrap(text, width=24):
+    """Wraps each line of a text, at underscores too, since file names have no spaces."""
+    lines = [part for line in text.split("\n") for part in textwrap.wrap(line.replace("_", "_ "), width)]
+    return "\n".join(lines).replace("_ ", "_")
+
+
+def _draw_tile(axis, image, caption):
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    if image is None:
+        return
+    axis.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=1)  # the last three concern masks only
+    axis.set_xlabel(caption, fontsize=8, labelpad=2)
+
+
+def overlay(image, mask, truth=None, alpha=0.5):
+    """Lays a mask over a photo: the foreground tinted, its outline drawn.
+
+    Args:
+        image: `(h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
+        mask: `(h, w)`, predicted foreground.
+        truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it the
+            whole mask has the colour of a hit.
+        alpha: strength of the tint, in [0, 1].
+
+    Returns:
+        Uint8 `(h, w, 3)` in [0, 255].
+    """
+    image, mask = np.asarray(image), np.asarray(mask, bool)
+    photo = image.astype(np.float32) * (1 if image.dtype == np.uint8 else 255)
+    truth = mask if truth is None else np.asarray(truth, bool)
+    for region, colour in ((mask & truth, HIT), (mask & ~truth, FALSE_POSITIVE), (~mask & truth, MISS)):
+        photo[region] += alpha * (np.float32(colour) - photo[region])
+    photo[_outline(mask)] = 255
+    return np.clip(np.round(photo), 0, 255).astype(np.uint8)
+
+
+def _outline(mask):
+    """The mask's outermost pixels, in a line about 1/128 of the image wide."""
+    inner = mask
+    for _ in range(max(1, round(min(mask.shape) / 128))):
+        padded = np.pad(inner, 1, mode="edge")
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _figure(width, height, title):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _save(figure, path):
+    """Writes a figure as PNG, atomically; in 256 dithered colours, then smaller, where the file would be too large."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    image = Image.open(buffer).convert("RGB")
+    data = _png(image)
+    while len(data) > MAX_BYTES:
+        palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
+        data = _png(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+        image = image.reduce(2)
+    write_atomic(path, data)
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,223 @@
+"""From every `record.json` to one `summary.md`, and the Markdown pieces that its sections are made of.
+
+The skeleton knows records, not experiments: what an experiment's section says is a function that its own module writes.
+"""
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from urllib.parse import quote
+
+from experiments.harness.errors import UserError
+from experiments.harness.runs import read_json, write_atomic
+
+INTRODUCTION = """# Results
+
+Every figure here comes from a `record.json` that an experiment wrote below this folder. The experiments rewrite this
+page from all the records they find, so edits made by hand are lost.
+"""
+
+MISSING = "–"
+
+
+def write_summary(results_dir, sections):
+    """Writes `summary.md` from all records under a folder, atomically.
+
+    Args:
+        results_dir: folder that holds the records, at any depth; `summary.md` goes there.
+        sections: `{experiment: function}` in the page's order. A function maps `(records, results_dir)`, the records of
+            its experiment, to Markdown that opens with a level-2 heading. Experiments that have records but no function
+            are listed by folder.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: for a record that cannot be read; the message names it.
+    """
+    results_dir = Path(results_dir)
+    groups = {name: [] for name in sections}
+    for record in read_records(results_dir):
+        groups.setdefault(record["experiment"], []).append(record)
+    parts = [INTRODUCTION]
+    for name, records in groups.items():
+        if records:
+            parts.append(sections.get(name, _listing)(records, results_dir))
+    if len(parts) == 1:
+        parts.append("No records yet.")
+    path = results_dir / "summary.md"
+    write_atomic(path, "\n\n".join(part.strip() for part in parts) + "\n")
+    return path
+
+
+def _listing(records, results_dir):
+    lines = [f"- [{record['folder']}]({quote(record['folder'])}/record.json)" for record in records]
+    return f"## {records[0]['experiment']}\n\n" + "\n".join(lines)
+
+
+def read_records(results_dir):
+    """Reads every `record.json` under a folder.
+
+    Args:
+        results_dir: folder to search, at any depth.
+
+    Returns:
+        List of dictionaries sorted by folder, each with the key `folder` added: its path relative to `results_dir`, with
+        forward slashes.
+
+    Raises:
+        UserError: for a file that is not a JSON object with an `experiment`; the message names it.
+    """
+    results_dir = Path(results_dir)
+    records = []
+    for path in sorted(results_dir.rglob("record.json")):
+        record = read_json(path)
+        if not isinstance(record, dict) or not isinstance(record.get("experiment"), str):
+            raise UserError(f"{path} is not a record: it names no experiment. Remove it and run its experiment again.")
+        records.append(record | {"folder": path.parent.relative_to(results_dir).as_posix()})
+    return records
+
+
+def read_history(path):
+    """Reads a `history.csv`.
+
+    Args:
+        path: CSV file with a header; cells are numbers, or empty.
+
+    Returns:
+        `{column: [float, ...]}`, one value a row, NaN for an empty cell.
+
+    Raises:
+        UserError: for a file that cannot be read or holds something else; the message names it.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+        return {column: [float(row[column] or "nan") for row in rows] for column in reader.fieldnames or ()}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a history ({error}).") from error
+
+
+def field(record, dotted):
+    """The value at a dotted path (`"test.iou"`) of a record, or None where there is none."""
+    value = record
+    for key in dotted.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def require(records, paths):
+    """Raises a `UserError` that names the first record that lacks a value, and the dotted path at which it lacks it."""
+    for record in records:
+        for path in paths:
+            if field(record, path) is None:
+                raise UserError(f"{record['folder']}/record.json has no {path!r}. Remove it and run it again.")
+
+
+def spread(values):
+    """How far values of several seeds lie apart: half the range of two, the sample standard deviation of more.
+
+    Args:
+        values: sequence of numbers.
+
+    Returns:
+        Float, or None for fewer than two values.
+    """
+    if len(values) < 2:
+        return None
+    return abs(values[0] - values[1]) / 2 if len(values) == 2 else statistics.stdev(values)
+
+
+def mean_and_spread(values, digits=3):
+    """Formats the mean over seeds with its spread: `0.812 ± 0.004`; a single value stands alone.
+
+    Args:
+        values: numbers, one a seed, or None where a seed has none; then so does the result.
+        digits: decimals.
+    """
+    values = list(values)
+    if not values or None in values:
+        return MISSING
+    mean, around = statistics.fmean(values), spread(values)
+    return f"{mean:,.{digits}f}" + ("" if around is None else f" ± {around:,.{digits}f}")
+
+
+def spread_note(counts):
+    """Says what `±` means in a table whose rows have these numbers of seeds; empty where no row has several."""
+    kinds = {min(count, 3) for count in counts} - {0, 1}
+    notes = {
+        (2,): "± is half the range of the two seeds.",
+        (3,): "± is the sample standard deviation over seeds.",
+        (2, 3): "± is the sample standard deviation over seeds, or half the range where there are two.",
+    }
+    return notes.get(tuple(sorted(kinds)), "")
+
+
+def table(header, rows, left=1):
+    """Formats a Markdown table.
+
+    Args:
+        header: column titles.
+        rows: sequences of cells, as many as titles; `None` shows as a dash.
+        left: how many leading columns are aligned left; the others are aligned right, as numbers are.
+    """
+    rule = [":--" if column < left else "--:" for column in range(len(header))]
+    cells = [[MISSING if cell is None else str(cell).replace("|", r"\|") for cell in row] for row in (header, *rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:]))
+
+
+def told_apart(records, describe):
+    """Collects what records say of a fact on which they may differ.
+
+    Args:
+        records: records with a `variant`.
+        describe: function of a record; a JSON value, None where the record does not say.
+
+    Returns:
+        List of `(value, variants)`, one pair a distinct value; the names of variants are set as code.
+    """
+    found = {}
+    for record in records:
+        value = describe(record)
+        if value is not None:
+            found.setdefault(json.dumps(value, sort_keys=True), (value, {}))[1][f"`{record['variant']}`"] = None
+    return [(value, list(variants)) for value, variants in found.values()]
+
+
+def hardware(record):
+    """One line on a record's `hardware`, or None."""
+    known = record.get("hardware")
+    if not known:
+        return None
+    gpus, cores = known.get("gpus") or 0, known.get("cores")
+    count = f"{gpus} x " if gpus > 1 else ""
+    parts = [known.get("device"), f"{count}{known.get('name')}", cores and f"{cores} cores", known.get("precision")]
+    return ", ".join([*filter(None, parts), f"XLA {'on' if known.get('xla') else 'off'}"])
+
+
+def software(record):
+    """One line on a record's `versions`, or None."""
+    names = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
+    versions = record.get("versions") or {}
+    return ", ".join(f"{title} {versions[key]}" for key, title in names.items() if key in versions) or None
+
+
+def code_block(lines):
+    """A fenced block of shell commands, repeated ones left out."""
+    return "\n".join(["```bash", *dict.fromkeys(lines), "```"])
+
+
+def picture(results_dir, path, alt, caption):
+    """Markdown of a picture with a caption beneath, or an empty string where the file does not exist.
+
+    Args:
+        results_dir: folder of the page.
+        path: the picture, relative to `results_dir`, with forward slashes.
+        alt: what the picture shows, for those who do not see it.
+        caption: one line of Markdown without asterisks or underscores of its own.
+    """
+    if not (Path(results_dir) / path).is_file():
+        return ""
+    return f"![{alt}]({quote(path)})\n\n*{caption}*"

@@ -1,0 +1,163 @@
+"""Run folders: atomic files, locks, and what is done and what is left.
+
+A run folder `<results>/<experiment>/<dataset>/<run>/` holds one folder a model and seed, `<variant>/seed-<n>/`, in which
+`config.json` says what is trained there and `record.json` what came out; a record and weights together mean finished.
+Nothing is ever overwritten by another configuration or other data: those get a run folder of their own.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from experiments.harness.errors import UserError
+
+CONFIG, RECORD, WEIGHTS = "config.json", "record.json", "model.keras"
+
+
+def write_atomic(path, data):
+    """Writes a file so that whoever looks sees the old content or the new, and a crash leaves no torn file.
+
+    Args:
+        path: where to; parent folders are created.
+        data: `str`, `bytes`, or a function that is given the path of a temporary file to fill. The temporary file has
+            the same suffix, in the same folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        if callable(data):
+            data(temporary)
+        else:
+            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes a JSON file atomically, indented, with a newline at its end."""
+    write_atomic(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file; a torn or missing one is a `UserError` that names it."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"Can't read {path} ({error}). Delete or restore it, then run the command again.") from None
+
+
+def seed_folder(run_folder, variant, seed):
+    """Where one model of a run lies."""
+    return Path(run_folder) / variant / f"seed-{seed}"
+
+
+def is_finished(folder):
+    """Whether a model's folder holds its record and its weights."""
+    return (folder / RECORD).exists() and (folder / WEIGHTS).exists()
+
+
+def choose_run_folder(parent, preset, is_plain, shared, models):
+    """Picks the folder for a run: the preset's name, or that name with a tag.
+
+    Args:
+        parent: `<results>/<experiment>/<dataset>`.
+        preset: the preset's name.
+        is_plain: whether all options are the preset's own.
+        shared: JSON-like dictionary: what all models of the run have in common, data fingerprint included.
+        models: the models asked for, `{(variant, seed): configuration}`.
+
+    Returns:
+        `(folder, notices)`: the first of `preset` (where `is_plain`), `preset-<tag>`, `preset-<tag>-2`, ... that is
+        free or holds this very run, and a sentence for each folder passed over because its weights are missing.
+    """
+    tag = f"{preset}-{hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:6]}"
+    names = [preset] if is_plain else []
+    names += [tag] + [f"{tag}-{number}" for number in range(2, 1000)]
+    notices = []
+    for name in names:
+        folder = Path(parent) / name
+        if not _same_run(folder, shared, models):
+            continue
+        missing = [f for f in _model_folders(folder) if (f / RECORD).exists() and not (f / WEIGHTS).exists()]
+        if not missing:
+            return folder, notices
+        notices.append(f"{folder} holds records without weights (as in a fresh clone): training in another folder.")
+    raise UserError(f"No free run folder in {parent}: delete the runs that are no longer needed.")
+
+
+def _model_folders(run_folder):
+    return sorted(path.parent for path in run_folder.glob(f"*/seed-*/{CONFIG}"))
+
+
+def _same_run(run_folder, shared, models):
+    for folder in _model_folders(run_folder):
+        found = read_json(folder / CONFIG)
+        key = folder.parent.name, int(folder.name.removeprefix("seed-"))
+        if found["shared"] != _jsonable(shared) or (key in models and found["model"] != _jsonable(models[key])):
+            return False
+    return True
+
+
+def _jsonable(value):
+    return json.loads(json.dumps(value))
+
+
+def check_writable(folder):
+    """Raises `UserError` where files can't be written into a folder (which is created)."""
+    try:
+        write_atomic(Path(folder) / ".writable", "")
+        (Path(folder) / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another folder with --results.") from None
+
+
+def remove_temporary(folder):
+    """Deletes what `write_atomic` left behind where a process was killed in the middle of it."""
+    for path in Path(folder).rglob(".*.tmp*"):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def lock(folder):
+    """Holds a folder for this process; raises `UserError` if another process holds it.
+
+    The operating system lets go of the lock when the process ends, however it ends.
+    """
+    folder = Path(folder)
+    check_writable(folder)
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder} is in use by another run. Wait for it, or choose another --results.") from None
+        yield
+
+
+def command_line(leave_out=("--data-dir", "--results", "--force")):
+    """The command that was run, without the options that only say where things lie on this machine."""
+    words, skip = ["python", f"experiments/{Path(sys.argv[0]).name}"], False
+    for word in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif word in leave_out:
+            skip = word != "--force"
+        elif word.split("=")[0] not in leave_out:
+            words.append(shlex.quote(word))
+    return " ".join(words)
+
+
+def versions():
+    """Versions of Python and of the packages that shape a result."""
+    from importlib.metadata import version
+
+    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+    return {"python": sys.version.split()[0], **{package: version(package) for package in packages}}

@@ -1,0 +1,52 @@
+"""Learning-rate schedules."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("harness")
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """The one-cycle policy: a cosine rise to the peak rate, then a cosine fall to nearly nothing.
+
+    Smith & Topin 2018, "Super-Convergence", with cosine instead of straight flanks.
+
+    Args:
+        peak: the largest rate.
+        steps: length of the cycle, in optimizer steps; later steps keep the last rate.
+        warmup: share of the steps that the rise takes, in (0, 1).
+        start_divisor: the cycle starts at `peak / start_divisor`.
+        end_divisor: and ends at `peak / end_divisor`.
+
+    Example:
+
+    >>> schedule = OneCycle(peak=1.0, steps=100, warmup=0.25, start_divisor=25, end_divisor=1000)
+    >>> [round(float(schedule(step)), 3) for step in (0, 25, 100)]
+    [0.04, 1.0, 0.001]
+    """
+
+    def __init__(self, peak, steps, warmup=0.2, start_divisor=25.0, end_divisor=1000.0):
+        if not 0 < warmup < 1 or steps < 1:
+            raise ValueError(
+                f"warmup must lie in (0, 1) and steps must be at least 1. Received: warmup={warmup!r}, steps={steps!r}"
+            )
+        self.peak, self.steps, self.warmup = peak, steps, warmup
+        self.start_divisor, self.end_divisor = start_divisor, end_divisor
+
+    def __call__(self, step):
+        done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        rise = _cosine(ops.minimum(done / self.warmup, 1.0), self.peak / self.start_divisor, self.peak)
+        fall = _cosine(
+            ops.maximum(done - self.warmup, 0.0) / (1 - self.warmup), self.peak, self.peak / self.end_divisor
+        )
+        return ops.where(done < self.warmup, rise, fall)
+
+    def get_config(self):
+        names = ("peak", "steps", "warmup", "start_divisor", "end_divisor")
+        return {name: getattr(self, name) for name in names}
+
+
+def _cosine(share, start, end):
+    """Half a cosine from `start` (share 0) to `end` (share 1)."""
+    return start + (end - start) * (1 - ops.cos(math.pi * share)) / 2

@@ -1,0 +1,165 @@
+"""The training loop that all experiments share: one epoch at a time, checkpointed so that `kill -9` costs no more than
+the epoch in progress, and repeated exactly by whoever resumes it.
+
+Keras's `BackupAndRestore` is not enough for that: it writes weights and metadata one after the other, neither
+atomically, and forgets seed generators and the order of the data. Here one file, replaced atomically, holds weights,
+optimizer (step and loss scale included), seed generators, the best weights and the history; and the data
+of an epoch is a function of its number alone.
+"""
+
+import csv
+import io
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from experiments.harness.runs import write_atomic
+
+
+class TrainingDiverged(Exception):
+    """The loss became NaN or infinite."""
+
+
+@dataclass
+class Progress:
+    """How far a training is; one line of `history.csv` an epoch.
+
+    Attributes:
+        history: one dictionary an epoch: `epoch` (from 1), `images`, losses and metrics, `learning_rate`, `seconds`.
+        best: the best validation value so far, and `best_epoch` when that was.
+        seconds: spent on training steps (validation apart), over all sessions.
+    """
+
+    history: list = field(default_factory=list)
+    best: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+    @property
+    def epochs_done(self):
+        return len(self.history)
+
+    def images_per_second(self):
+        """Of the median epoch, which a busy moment of the machine or the first compilation does not move."""
+        return float(np.median([row["images_per_epoch"] / row["seconds"] for row in self.history]))
+
+
+class Checkpoint:
+    """The whole state of a training in one file.
+
+    Args:
+        path: the file, `.npz`.
+        model: a compiled and built `keras.Model`.
+        configuration: JSON-like; a checkpoint of another configuration is never resumed.
+    """
+
+    def __init__(self, path, model, configuration):
+        self.path, self.model = Path(path), model
+        self.configuration = json.loads(json.dumps(configuration))
+        self.best_weights = None
+
+    def _variables(self):
+        return self.model.variables + self.model.optimizer.variables
+
+    def save(self, progress):
+        arrays = {f"state_{i}": np.asarray(v) for i, v in enumerate(self._variables())}
+        arrays |= {f"best_{i}": value for i, value in enumerate(self.best_weights or [])}
+        meta = {"configuration": self.configuration, "progress": vars(progress)}
+        arrays["meta"] = np.array(json.dumps(meta))
+        write_atomic(self.path, lambda path: np.savez(path, **arrays))
+
+    def restore(self):
+        """Loads the file into the model; returns its `Progress`, a fresh one where there is none to resume."""
+        if not self.path.exists():
+            return Progress()
+        with np.load(self.path) as arrays:
+            meta = json.loads(str(arrays["meta"]))
+            if meta["configuration"] != self.configuration:
+                return Progress()
+            for i, variable in enumerate(self._variables()):
+                variable.assign(_as_dtype(arrays[f"state_{i}"], variable))
+            count = sum(name.startswith("best_") for name in arrays.files)
+            self.best_weights = [arrays[f"best_{i}"] for i in range(count)] or None
+        return Progress(**meta["progress"])
+
+
+def _as_dtype(array, variable):
+    return array.astype(keras.backend.standardize_dtype(variable.dtype), copy=False)
+
+
+def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max", on_epoch=None):
+    """Trains a compiled, built model and leaves it with its best weights on validation.
+
+    Args:
+        model: compiled with its loss, its metrics and an optimizer. Not one with `use_ema=True`: Keras overwrites the
+            weights with their average at the end of every `fit`, and there is one `fit` an epoch.
+        data: has `epoch(number)`, a dataset of the batches of that epoch, a function of its number alone; `steps` and
+            `batch_size`.
+        validation: a dataset.
+        epochs: how many in all, those of earlier sessions included.
+        checkpoint: a `Checkpoint`; an interrupted training goes on from it.
+        monitor: the validation metric that chooses the best epoch, and `mode` (`"max"` or `"min"`) which way.
+        on_epoch: called with the `Progress` after each epoch.
+
+    Returns:
+        The `Progress`.
+
+    Raises:
+        TrainingDiverged: when the loss is NaN or infinite; the checkpoint before it stays.
+    """
+    progress = checkpoint.restore()
+    for epoch in range(progress.epochs_done, epochs):
+        started = time.perf_counter()
+        logs = _fit_epoch(model, data, epoch)
+        seconds = time.perf_counter() - started
+        scores = model.evaluate(validation, verbose=0, return_dict=True)
+        value = scores[monitor]
+        if progress.best is None or (value > progress.best if mode == "max" else value < progress.best):
+            progress.best, progress.best_epoch = value, epoch + 1
+            checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
+        progress.seconds += seconds
+        images = data.steps * data.batch_size
+        progress.history.append(
+            {
+                "epoch": epoch + 1,
+                "images": (epoch + 1) * images,
+                **logs,
+                **{f"val_{name}": number for name, number in scores.items()},
+                "learning_rate": float(np.asarray(model.optimizer.learning_rate)),
+                "seconds": seconds,
+                "images_per_epoch": images,
+            }
+        )
+        checkpoint.save(progress)
+        if on_epoch:
+            on_epoch(progress)
+    model.set_weights(checkpoint.best_weights)
+    return progress
+
+
+def _fit_epoch(model, data, epoch):
+    history = model.fit(
+        data.epoch(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[_StopOnNaN()]
+    )
+    return {name: float(values[-1]) for name, values in history.history.items()}
+
+
+class _StopOnNaN(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if not np.isfinite(loss):
+            raise TrainingDiverged(f"the loss became {loss} at step {batch + 1} of the epoch")
+
+
+def history_csv(progress):
+    """The history as CSV text, one line an epoch."""
+    text = io.StringIO()
+    columns = [name for name in progress.history[0] if name != "images_per_epoch"]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(progress.history)
+    return text.getvalue()

@@ -1,0 +1,120 @@
+"""Pictures of the U-Net matrix: learning curves of a run, predictions of a variant, variants side by side."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from experiments.harness import figures
+from experiments.harness.report import field, read_history
+from experiments.unet_recipes import MATRIX, TUTORIAL
+
+
+def rank(variant):
+    """Sort key of a variant: the required ones first, then a user's own, then the tutorial."""
+    known = MATRIX.index(variant) if variant in MATRIX else len(MATRIX)
+    return known, variant.startswith(TUTORIAL), variant
+
+
+def by_variant(records):
+    """Groups records into `{variant: [the record of a seed, ...]}`, in the order of tables and pictures."""
+    groups = {}
+    for record in sorted(records, key=lambda r: (rank(r["variant"]), r["seed"])):
+        groups.setdefault(record["variant"], []).append(record)
+    return groups
+
+
+def run_folders(records):
+    """Groups records into `{run folder: records}`, by dataset, then the longest training first."""
+    runs = {}
+    for record in records:
+        runs.setdefault(str(PurePosixPath(record["folder"]).parent.parent), []).append(record)
+
+    def order(folder):
+        return runs[folder][0]["dataset"], -max(record.get("images_seen") or 0 for record in runs[folder]), folder
+
+    return {folder: runs[folder] for folder in sorted(runs, key=order)}
+
+
+def draw_pictures(records, results_dir):
+    """Draws `curves.png` into every run folder whose records have a `history.csv`.
+
+    Args:
+        records: records with `folder`; those of other experiments are left alone.
+        results_dir: folder of the summary.
+
+    Returns:
+        List of the paths written.
+
+    Raises:
+        UserError: for a history that cannot be read; the message names it.
+    """
+    paths = []
+    records = [record for record in records if record["experiment"] == "unet"]
+    for folder, run in run_folders(records).items():
+        histories, styles = {variant: [] for variant in MATRIX}, {}  # a colour each, in unfinished runs too
+        for variant, seeds in by_variant(run).items():
+            files = [Path(results_dir) / record["folder"] / "history.csv" for record in seeds]
+            histories[variant] = [read_history(file) for file in files if file.is_file()]
+            styles[variant] = "--" if field(seeds[0], "config.loss") == "dice" else "-"
+        if any(histories.values()):
+            paths.append(Path(results_dir) / folder / "curves.png")
+            panels = {"loss": "Training loss (cross-entropy solid, Dice dashed)", "val_iou": "Validation IoU"}
+            figures.curves(histories, paths[-1], f"{run[0]['dataset']}, run {run[0]['run']}", panels, styles=styles)
+    return paths
+
+
+def draw_predictions(images, truths, predictions, ious, names, path, title):
+    """Draws the test images of the highest, the median and the lowest IoU.
+
+    Args:
+        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
+        truths, predictions: bool `(n, h, w)`, foreground.
+        ious: `(n,)`, IoU of each image in [0, 1].
+        names: `n` strings.
+        path: PNG to write.
+        title: of the figure.
+    """
+    ranking = np.argsort(-np.asarray(ious), kind="stable")
+    count = len(ranking)
+    picks = {count - 1: "worst", (count - 1) // 2: "median", 0: "best"}  # of one or two images, the last label stays
+    rows, row_titles = [], []
+    for place, label in sorted(picks.items()):
+        n = ranking[place]
+        laid = figures.overlay(images[n], predictions[n], truths[n])
+        rows.append([images[n], truths[n], predictions[n], (laid, f"IoU {ious[n]:.3f}")])
+        row_titles.append(f"{label}\nrank {place + 1} of {count}\n{names[n]}")
+    columns = ["photo", "truth", "prediction", "overlay"]
+    figures.tile_grid(rows, columns, row_titles, path, title, legend=figures.OVERLAY_LEGEND)
+
+
+def draw_comparison(images, truths, predictions_by_variant, ious_by_variant, names, path, title, count=6):
+    """Draws the same test images under every variant, the row with the highest mean IoU on top.
+
+    Of more than `count` images, those at evenly spaced ranks of their mean IoU are drawn, so that nobody picks them.
+
+    Args:
+        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
+        truths: bool `(n, h, w)`, foreground.
+        predictions_by_variant: `{variant: bool (n, h, w)}`, one column each.
+        ious_by_variant: `{variant: (n,)}`, IoU of each image in [0, 1].
+        names: `n` strings.
+        path: PNG to write.
+        title: of the figure.
+        count: rows at most.
+    """
+    variants = sorted(predictions_by_variant, key=rank)
+    ranking = np.argsort(-np.mean([ious_by_variant[variant] for variant in variants], axis=0), kind="stable")
+    places = np.unique(np.linspace(0, len(ranking) - 1, min(count, len(ranking))).round().astype(int))
+    rows = []
+    for n in ranking[places]:
+        row = [images[n], truths[n]]
+        for variant in variants:
+            laid = figures.overlay(images[n], predictions_by_variant[variant][n], truths[n])
+            row.append((laid, f"IoU {ious_by_variant[variant][n]:.3f}"))
+        rows.append(row)
+    row_titles = [names[n] for n in ranking[places]]
+    if len(places) < len(ranking):
+        row_titles = [
+            f"rank {place + 1} of {len(ranking)}\n{name}" for place, name in zip(places, row_titles, strict=True)
+        ]
+    figures.tile_grid(rows, ["photo", "truth", *variants], row_titles, path, title, legend=figures.OVERLAY_LEGEND)

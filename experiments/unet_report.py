@@ -1,0 +1,239 @@
+"""What the summary says of the U-Net matrix: its section of `results/summary.md`."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from experiments.harness import report
+from experiments.harness.report import field
+from experiments.unet_figures import by_variant, draw_comparison, draw_pictures, draw_predictions, run_folders
+from experiments.unet_recipes import MATRIX, TUTORIAL
+
+__all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section"]
+
+TARGETS = {
+    "foreground": "object and border against background",
+    "pet": "object against border and background",
+    "trimap": "object, background and border as three classes, object and border merged for the scores of the foreground",
+}
+
+INTRODUCTION = """## U-Net
+
+Four U-Nets that differ in how they go down (max pooling or strided convolution), how they go up (transposed convolution
+or upsampling) and in the loss (cross-entropy or soft Dice), beside two predictors that need no model and, where it was
+run, the recipe of the tutorial article. All scores are of the foreground on the test images, in [0, 1], higher is better:
+
+- **IoU** and **Dice** pool the pixels of all test images at the model's resolution; **per-image IoU** averages one IoU an
+  image.
+- **IoU w/o border** leaves out the pixels of the border ring, which the dataset marks as neither object nor background.
+- **Photo size**: the probabilities are first scaled to each photo's own resolution.
+- **Flip**: the predictions of each image and its mirror image are averaged.
+"""
+
+MORE = """**More scores of the same models**, at photo size and with test-time flip. The chosen epoch is the one whose
+weights were kept and tested."""
+
+SCORES = {
+    "test IoU": "iou",
+    "Dice": "dice",
+    "per-image IoU": "per_image_iou",
+    "pixel accuracy": "pixel_accuracy",
+    "IoU w/o border": "iou_border_excluded",
+}
+
+REQUIRED = ("dataset", "run", "variant", "seed", "data.train", "data.validation", "data.test", "test.iou", "command")
+
+
+def unet_section(records, results_dir):
+    """The U-Net section: one part a dataset, one table a run.
+
+    Args:
+        records: records of the experiment, with `folder`.
+        results_dir: folder of the summary, which holds the runs' pictures.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        UserError: for a record that lacks what the tables need; the message names it.
+    """
+    report.require(records, REQUIRED)
+    parts, dataset = [INTRODUCTION], None
+    for folder, run in run_folders(records).items():
+        if run[0]["dataset"] != dataset:
+            dataset = run[0]["dataset"]
+            parts.append(f"### {dataset}")
+        parts += [f"#### Run `{run[0]['run']}`", *_run(run, folder, results_dir)]
+    return "\n\n".join(part.strip() for part in parts if part)
+
+
+def _is_tutorial(variant):
+    return variant.startswith(TUTORIAL)
+
+
+def _run(records, folder, results_dir):
+    variants = by_variant(records)
+    counts = [len(seeds) for seeds in variants.values()]
+    notes = [report.spread_note(counts), "Images/s: training images a second of training."]
+    if any(map(_is_tutorial, variants)):
+        notes.append("† The tutorial article's recipe.")
+    return [
+        _unfinished(variants),
+        _main_table(variants, records),
+        " ".join(note for note in notes if note),
+        _facts(records),
+        "Commands:\n\n" + report.code_block(record["command"] for record in records),
+        MORE,
+        _more_table(variants),
+        _class_table(variants),
+        *_pictures(variants, folder, results_dir),
+    ]
+
+
+def _unfinished(variants):
+    """Names what the run lacks: required variants without a record, and seeds that other variants have."""
+    required = {variant: {record["seed"] for record in variants.get(variant, [])} for variant in MATRIX}
+    gaps = [f"`{variant}`" for variant, seeds in required.items() if not seeds]
+    for variant, seeds in required.items():
+        missing = sorted(set.union(*required.values()) - seeds)
+        if seeds and missing:
+            gaps.append(f"`{variant}` with seed {', '.join(map(str, missing))}")
+    return f"> This run is not complete. No record yet of {', '.join(gaps)}." if gaps else ""
+
+
+def _over_seeds(seeds, path, digits=3):
+    return report.mean_and_spread([field(record, path) for record in seeds], digits)
+
+
+def _main_table(variants, records):
+    header = ["variant", "down", "up", "loss", "seeds", "parameters", *SCORES, "images/s"]
+    rows = []
+    for variant, seeds in variants.items():
+        dagger = " †" if _is_tutorial(variant) else ""
+        config = [field(seeds[0], f"config.{key}") for key in ("down", "up", "loss")]
+        scores = [_over_seeds(seeds, f"test.{key}") for key in SCORES.values()]
+        parameters = report.mean_and_spread([field(seeds[0], "parameters")], 0)
+        speed = _over_seeds(seeds, "images_per_second", 1)
+        rows.append([f"`{variant}`{dagger}", *config, len(seeds), parameters, *scores, speed])
+    rows += _trivial_rows(records, "all_foreground") + _trivial_rows(records, "all_background")
+    return report.table(header, rows, left=4)
+
+
+def _trivial_rows(records, name):
+    rows = []
+    told = report.told_apart(records, lambda record: field(record, f"trivial.{name}"))
+    for trivial, variants in told:
+        label = name.replace("_", " ") + (f" ({', '.join(variants)})" if len(told) > 1 else "")
+        scores = [report.mean_and_spread([trivial.get(key)]) for key in SCORES.values()]
+        rows.append([label, *[None] * 5, *scores, None])
+    return rows
+
+
+def _more_table(variants):
+    header = ["variant", "IoU, photo size", "IoU, flip", "Dice, flip", "IoU, photo size, flip"]
+    paths = ["test.iou_native", "test_flip.iou", "test_flip.dice", "test_flip.iou_native", "validation.iou"]
+    rows = []
+    for variant, seeds in variants.items():
+        epochs = [field(record, "validation.epoch") for record in seeds]
+        epochs = ", ".join(report.MISSING if epoch is None else str(epoch) for epoch in epochs)
+        minutes = report.mean_and_spread([_minutes(record) for record in seeds], 1)
+        rows.append([f"`{variant}`", *[_over_seeds(seeds, path) for path in paths], epochs, minutes])
+    return report.table([*header, "validation IoU", "chosen epoch, by seed", "training, min"], rows)
+
+
+def _minutes(record):
+    seconds = field(record, "seconds.training")
+    return None if seconds is None else seconds / 60
+
+
+def _class_table(variants):
+    """The scores of models that tell three classes apart; empty where there are none."""
+    variants = {name: seeds for name, seeds in variants.items() if all(field(s, "test.per_class_iou") for s in seeds)}
+    if not variants:
+        return ""
+    classes = list(next(iter(variants.values()))[0]["test"]["per_class_iou"])
+    paths = [f"test.per_class_iou.{name}" for name in classes] + ["test.mean_class_iou", "test.three_class_accuracy"]
+    rows = [[f"`{name}`", *[_over_seeds(seeds, path) for path in paths]] for name, seeds in variants.items()]
+    header = ["variant", *[f"IoU of {name}" for name in classes], "mean class IoU", "three-class accuracy"]
+    return "**As three classes**, at the model's resolution:\n\n" + report.table(header, rows)
+
+
+def _facts(records):
+    """What the table was computed on, as a list."""
+    facts = {
+        "Data": _data,
+        "Target": _target,
+        "Training": _training,
+        "Hardware": report.hardware,
+        "Software": report.software,
+    }
+    seeds = sorted({record["seed"] for record in records})
+    lines = [f"- Seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}."]
+    for title, describe in facts.items():
+        told = report.told_apart(records, describe)
+        if len(told) == 1:
+            lines.append(f"- {title}: {told[0][0]}.")
+        elif told:
+            lines += [f"- {title}:", *[f"  - {', '.join(variants)}: {value}." for value, variants in told]]
+    if len(report.told_apart(records, lambda record: field(record, "data.fingerprint"))) > 1:
+        lines.append("- **The rows were computed on different images**: their records' data fingerprints differ.")
+    return "\n".join(lines)
+
+
+def _pictures(variants, folder, results_dir):
+    """Markdown of the run's pictures, and links to those of single records; whatever exists."""
+    run = next(iter(variants.values()))[0]
+    where = f"{run['dataset']}, run {run['run']}"
+    parts = [
+        report.picture(
+            results_dir,
+            f"{folder}/curves.png",
+            f"Training loss and validation IoU over images seen, a line a variant ({where})",
+            "Learning curves. Bold: mean over seeds; faint: each seed. Losses of different kinds do not compare.",
+        ),
+        report.picture(
+            results_dir,
+            f"{folder}/comparison.png",
+            f"The same test images with their true mask and each variant's prediction ({where})",
+            "The same test images under each variant, with the IoU of each. White line: outline of the prediction.",
+        ),
+    ]
+    links = []
+    for variant, seeds in variants.items():
+        paths = [f"{record['folder']}/predictions.png" for record in seeds]
+        links += [f"[{variant}]({quote(path)})" for path in paths if (Path(results_dir) / path).is_file()][:1]
+    return [*parts, f"Best, median and worst test image of {', '.join(links)}." if links else ""]
+
+
+def _data(record):
+    data = record["data"]
+    train = data["train"] + data["validation"]
+    return (
+        f"{train:,} train / {data['test']:,} test images of `{record['dataset']}`; {data['validation']:,} of the "
+        f"{train:,} are held out to choose the epoch"
+    )
+
+
+def _target(record):
+    target = field(record, "config.target")
+    return f"`{target}`, {TARGETS[target]}" if target in TARGETS else target
+
+
+def _training(record):
+    config = record.get("config") or {}
+    rate = {True: "one-cycle learning rate up to {}", False: "constant learning rate {}"}
+    known = {
+        "image_size": "{0} x {0} pixels",
+        "filters": "{} filters at the first level",
+        "depth": "depth {}",
+        "normalization": "{} normalization",
+        "dropout": "dropout {}",
+        "batch_size": "batches of {}",
+        "epochs": "{} epochs",
+        "optimizer": "{}",
+        "learning_rate": rate.get(config.get("one_cycle"), "learning rate {}"),
+        "weight_decay": "weight decay {}",
+        "augmentation": "augmentation strength {}",
+    }
+    parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
+    seen = record.get("images_seen")
+    return ", ".join(parts + [f"{seen:,} images seen"] * bool(seen)) or None

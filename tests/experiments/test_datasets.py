@@ -1,0 +1,306 @@
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.harness import datasets
+from experiments.harness.datasets import Choice, choose, fingerprint, load_splits, only, split_validation, take
+from experiments.harness.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A TFDS `data_dir` with the dataset `tiny`: 6 train and 2 test examples."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    folder = tmp_path_factory.mktemp("data")
+    features = {"label": tfds.features.ClassLabel(num_classes=3), "file_name": tfds.features.Text()}
+    features["image"] = tfds.features.Image(shape=(None, None, 3))
+    examples = tf.data.Dataset.range(6).map(
+        lambda i: {
+            "image": tf.fill((8, 9, 3), tf.cast(i, tf.uint8)),
+            "label": i % 3,
+            "file_name": tf.strings.format("{}.png", i),
+        }
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="tiny",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": examples.take(6), "test": examples.take(2)},
+        data_dir=folder,
+    )
+    return folder
+
+
+@pytest.fixture
+def copy(prepared, tmp_path):
+    """A copy of the prepared data to change, and the folder of the dataset in it."""
+    shutil.copytree(prepared, tmp_path / "copy")
+    return tmp_path / "copy", tmp_path / "copy" / "tiny" / "1.0.0"
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch, tmp_path):
+    """No network, no data but a test's own."""
+    monkeypatch.setattr(datasets, "probe", lambda url: "unplugged")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+
+
+def file_names(dataset):
+    return [example["file_name"].decode() for example in dataset.as_numpy_iterator()]
+
+
+def touch_version(folder, complete=True):
+    folder.mkdir(parents=True)
+    for name in ("dataset_info.json", "features.json") if complete else ("features.json",):
+        (folder / name).write_text("{}")
+    return folder
+
+
+# Choosing
+
+
+def test_prepared_data_is_found_in_data_dir_then_environment_then_home(monkeypatch, tmp_path):
+    for place in ("option", "environment", "home/tensorflow_datasets"):
+        touch_version(tmp_path / place / "mnist" / "3.0.1")
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "environment"))
+    first = choose("auto", "mnist", "glyphs", tmp_path / "option")
+    assert (first.name, first.source, first.data_dir) == ("mnist", "prepared", str(tmp_path / "option"))
+    assert choose("mnist", "cifar10", "glyphs").data_dir == str(tmp_path / "environment")
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    assert choose("auto", "mnist", "glyphs").data_dir == str(tmp_path / "home/tensorflow_datasets")
+
+
+def test_highest_version_counts_with_or_without_a_config_folder(tmp_path):
+    touch_version(tmp_path / "letters" / "balanced" / "9.0.0")
+    newest = touch_version(tmp_path / "letters" / "balanced" / "10.0.0")
+    touch_version(tmp_path / "letters" / "1.0.0.incompleteXYZ")
+    assert datasets.prepared_folder(tmp_path, "letters") == newest
+    assert datasets.prepared_folder(tmp_path, "letters/balanced") == newest
+    assert datasets.prepared_folder(tmp_path, "letters/byclass") is None
+    assert datasets.prepared_folder(tmp_path, "") is None
+
+
+def test_builtin_needs_no_folder_and_no_server(monkeypatch):
+    monkeypatch.setattr(datasets, "probe", lambda url: pytest.fail("asked a server"))
+    choice = choose("shapes", "oxford_iiit_pet", "shapes")
+    assert (choice.name, choice.source, choice.data_dir) == ("shapes", "builtin", None)
+
+
+def test_auto_falls_back_to_builtin_and_says_why_and_what_to_do(tmp_path):
+    choice = choose("auto", "oxford_iiit_pet", "shapes", tmp_path)
+    assert (choice.name, choice.source, choice.data_dir) == ("shapes", "builtin", None)
+    for part in (str(tmp_path), "thor.robots.ox.ac.uk: unplugged", "tfds.load('oxford_iiit_pet')", "--data-dir"):
+        assert part in choice.notice
+    assert "\n" not in choice.notice
+
+
+def test_download_is_chosen_where_the_server_answers(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(datasets, "probe", lambda url: asked.append(url) or "")
+    choice = choose("auto", "mnist", "glyphs", tmp_path)
+    assert (choice.name, choice.source, choice.data_dir) == ("mnist", "download", str(tmp_path))
+    assert "12 MB from storage.googleapis.com" in choice.notice
+    assert len(asked) == 1 and asked[0].startswith("https://storage.googleapis.com/")
+
+
+@pytest.mark.parametrize(
+    "requested, data_dir, parts",
+    [
+        ("oxford_iiit_pet", ".", ["not prepared in", "thor.robots.ox.ac.uk: unplugged", "--data-dir", "--data shapes"]),
+        ("oxford_pets", ".", ["unknown dataset 'oxford_pets'", "auto, oxford_iiit_pet or shapes"]),
+        ("", ".", ["unknown dataset ''"]),
+        ("../mnist", ".", ["unknown dataset '../mnist'"]),
+        ("auto", "absent", ["--data-dir", "absent is not a folder"]),
+        ("shapes", "absent", ["--data-dir", "absent is not a folder"]),
+    ],
+)
+def test_what_cannot_be_had_is_one_clear_line(tmp_path, requested, data_dir, parts):
+    with pytest.raises(UserError) as raised:
+        choose(requested, "oxford_iiit_pet", "shapes", tmp_path / data_dir)
+    assert all(part in str(raised.value) for part in parts) and "\n" not in str(raised.value)
+
+
+def test_prepared_folder_without_its_description_is_damaged(tmp_path):
+    folder = touch_version(tmp_path / "mnist" / "3.0.1", complete=False)
+    with pytest.raises(UserError, match=f"{folder} .*dataset_info.json.*delete that folder and prepare it again"):
+        choose("auto", "mnist", "glyphs", tmp_path)
+
+
+def test_unreachable_server_fails_within_15_seconds_without_tensorflow(tmp_path):
+    code = """
+import sys
+from experiments.harness.datasets import choose
+from experiments.harness.errors import run_main
+try:
+    run_main(lambda: choose("oxford_iiit_pet", "oxford_iiit_pet", "shapes"))
+finally:
+    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)
+"""
+    closed = "http://127.0.0.1:9"
+    proxies = {"HTTPS_PROXY": closed, "https_proxy": closed, "NO_PROXY": "", "no_proxy": ""}
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **proxies, "HOME": str(tmp_path)},
+    )
+    assert time.monotonic() - started < 15
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: oxford_iiit_pet is not prepared in") and done.stderr.count("\n") == 1
+    assert "Connection refused" in done.stderr
+
+
+# Loading
+
+
+def test_splits_come_in_the_order_of_the_files_with_known_size(prepared, capfd):
+    splits = load_splits(choose("tiny", "tiny", "shapes", prepared), {"train": "train[:5]", "test": "test"})
+    assert [int(dataset.cardinality()) for dataset in splits.values()] == [5, 2]
+    whole = load_splits(choose("tiny", "tiny", "shapes", prepared), {"all": "train"})["all"]
+    assert sorted(file_names(whole)) == [f"{i}.png" for i in range(6)]
+    assert file_names(splits["train"]) == file_names(splits["train"]) == file_names(whole)[:5]
+    example = next(whole.as_numpy_iterator())
+    assert (example["image"] == int(example["file_name"][:1])).all() and example["image"].shape == (8, 9, 3)
+    assert "absl" not in capfd.readouterr().err
+
+
+def test_only_reads_the_features_named(prepared):
+    dataset = load_splits(choose("tiny", "tiny", "shapes", prepared), {"test": "test"}, decoders=only("label"))["test"]
+    assert list(dataset.element_spec) == ["label"]
+
+
+def test_builtin_splits_come_from_the_function_given():
+    import tensorflow as tf
+
+    choice = choose("shapes", "oxford_iiit_pet", "shapes")
+    splits = load_splits(choice, {"fit": "train"}, lambda split: tf.data.Dataset.from_tensors(split))
+    assert [value for value in splits["fit"].as_numpy_iterator()] == [b"train"]
+
+
+def test_download_prepares_and_then_reads(prepared, tmp_path, monkeypatch):
+    def download_and_prepare(name, data_dir):
+        shutil.copytree(prepared / name, Path(data_dir) / name)
+
+    monkeypatch.setattr(datasets, "download_and_prepare", download_and_prepare)
+    splits = load_splits(Choice("tiny", "download", str(tmp_path), ""), {"test": "test"})
+    assert sorted(file_names(splits["test"])) == ["0.png", "1.png"]
+
+
+def cut(folder, size):
+    data = (folder / TRAIN_FILE).read_bytes()
+    (folder / TRAIN_FILE).write_bytes(data[:size] if size else data[: struct.unpack("<Q", data[:8])[0] + 16])
+
+
+def flip_a_bit(folder):
+    data = bytearray((folder / TRAIN_FILE).read_bytes())
+    data[60] ^= 1
+    (folder / TRAIN_FILE).write_bytes(data)
+
+
+def cut_text(folder, name):
+    (folder / name).write_text((folder / name).read_text()[:100])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: cut(folder, 50),
+        lambda folder: cut(folder, None),  # after the first whole record
+        flip_a_bit,
+        lambda folder: (folder / TRAIN_FILE).unlink(),
+        lambda folder: cut_text(folder, "dataset_info.json"),
+        lambda folder: cut_text(folder, "features.json"),
+    ],
+    ids=["inside a record", "between records", "bit", "shard", "dataset_info.json", "features.json"],
+)
+def test_damaged_data_is_an_error_that_names_the_folder(copy, damage):
+    data_dir, folder = copy
+    damage(folder)
+    choice = choose("tiny", "tiny", "shapes", data_dir)
+    with pytest.raises(UserError, match=f"damaged data in {folder} .*delete that folder and prepare it again"):
+        fingerprint(load_splits(choice, {"train": "train"}, decoders=only("file_name")), "file_name", choice)
+
+
+# Selecting and identifying
+
+
+def test_fingerprint_is_size_and_hash_of_the_ids_in_order(prepared):
+    choice = choose("tiny", "tiny", "shapes", prepared)
+    splits = load_splits(choice, {"train": "train", "test": "test"})
+    prints = fingerprint(splits, "file_name", choice)
+    lines = "".join(f"{name}\n" for name in file_names(splits["train"]))
+    assert prints["train"] == {"size": 6, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+    assert prints["test"]["size"] == 2 and prints["test"]["sha256"] != prints["train"]["sha256"]
+    labels = "".join(f"{example['label']}\n" for example in splits["test"].as_numpy_iterator())
+    by_label = fingerprint({"test": splits["test"]}, "label", choice)
+    assert by_label["test"]["sha256"] == hashlib.sha256(labels.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("validation, size", [(0.2, 10), (7, 7), (1, 1), (0.99, 50)])
+def test_validation_split_is_a_seeded_partition(validation, size):
+    train, held_out = split_validation(51, validation, seed=1)
+    assert len(held_out) == size and train.dtype == held_out.dtype == np.int64
+    assert sorted([*train, *held_out]) == list(range(51))
+    assert (np.diff(train) > 0).all() and (np.diff(held_out) > 0).all()
+    assert np.array_equal(held_out, split_validation(51, validation, seed=1)[1])
+    if 1 < size < 50:
+        assert not np.array_equal(held_out, split_validation(51, validation, seed=2)[1])
+
+
+@pytest.mark.parametrize("validation", [0, 0.001, 10, 11, -1, 0.99])
+def test_validation_that_leaves_nothing_is_an_error(validation):
+    with pytest.raises(UserError, match=f"Received: {validation}"):
+        split_validation(10, validation, seed=0)
+
+
+def test_take_keeps_the_datasets_order_and_knows_its_size():
+    import tensorflow as tf
+
+    squares = tf.data.Dataset.range(10).map(lambda i: {"square": i * i})
+    taken = take(squares, [7, 0, 3])
+    assert int(taken.cardinality()) == 3
+    for _ in range(2):
+        assert [int(example["square"]) for example in taken.as_numpy_iterator()] == [0, 9, 49]
+    nothing = take(squares, [])
+    assert int(nothing.cardinality()) == 0 and list(nothing) == []
+    for outside in ([10], [-1, 2]):
+        with pytest.raises(ValueError, match="Positions must lie in"):
+            take(squares, outside)
+
+
+# The real data, where it is
+
+
+def test_real_pets_load_as_described():
+    folder = os.environ.get("TFDS_DATA_DIR") or ROOT.parent / "shared" / "tensorflow_datasets"
+    if not Path(folder, "oxford_iiit_pet").is_dir():
+        pytest.skip(f"no oxford_iiit_pet in {folder}; set TFDS_DATA_DIR")
+    choice = choose("auto", "oxford_iiit_pet", "shapes", folder)
+    assert choice.source == "prepared"
+    splits = load_splits(choice, {"train": "train", "test": "test"}, decoders=only("file_name"))
+    prints = fingerprint(splits, "file_name", choice)
+    assert {key: value["size"] for key, value in prints.items()} == {
+        key: int(dataset.cardinality()) for key, dataset in splits.items()
+    }
+    assert not set(file_names(splits["train"])) & set(file_names(splits["test"]))
+    example = next(load_splits(choice, {"test": "test"})["test"].as_numpy_iterator())
+    assert set(np.unique(example["segmentation_mask"])) == {1, 2, 3}
+    assert example["image"].shape[:2] == example["segmentation_mask"].shape[:2]

@@ -1,0 +1,59 @@
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.harness.errors import UserError, run_main
+
+ROOT = Path(__file__).parents[2]
+
+
+def fail(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        (UserError("no such model\n  'unte'"), 2, "error: no such model 'unte'\n"),
+        (KeyboardInterrupt(), 130, "interrupted: the same command goes on where it stopped\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/weights.h5"),
+            2,
+            "error: disk is full while writing runs/a/weights.h5; free some space, then run the same command again\n",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            2,
+            "error: disk is full; free some space, then run the same command again\n",
+        ),
+    ],
+)
+def test_mendable_failures_are_one_line_and_a_status(capsys, error, status, line):
+    with pytest.raises(SystemExit) as exit_:
+        run_main(fail(error))
+    assert exit_.value.code == status
+    assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError(errno.ENOENT, "x"), OSError("x"), SystemExit(3)])
+def test_other_exceptions_go_on_unchanged(capsys, error):
+    with pytest.raises(type(error)) as raised:
+        run_main(fail(error))
+    assert raised.value is error
+    assert capsys.readouterr().err == ""
+
+
+def test_returns_what_main_returns():
+    assert run_main(lambda: 7) == 7
+
+
+def test_a_script_ends_with_status_2_and_no_traceback():
+    code = "from experiments.harness.errors import *\ndef main(): raise UserError('wrong')\nrun_main(main)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: wrong\n")

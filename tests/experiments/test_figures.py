@@ -1,0 +1,166 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import unet_report
+from experiments.harness import figures
+from experiments.harness.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
+
+
+def blend(colour, grey=100, alpha=0.5):
+    return np.round(grey + alpha * (np.float32(colour) - grey)).astype(np.uint8)
+
+
+def rectangle(rows, columns, shape=(12, 12)):
+    mask = np.zeros(shape, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+@pytest.fixture
+def photo():
+    return np.full((12, 12, 3), 100, np.uint8)
+
+
+def test_overlay_tints_the_foreground_and_outlines_it(photo):
+    laid = overlay(photo, rectangle(slice(3, 8), slice(3, 8)))
+    assert laid.dtype == np.uint8 and laid.shape == photo.shape
+    np.testing.assert_array_equal(laid[5, 5], blend(HIT))
+    np.testing.assert_array_equal(laid[3, 5], [255, 255, 255])
+    np.testing.assert_array_equal(laid[1, 1], [100, 100, 100])
+    assert (photo == 100).all()
+
+
+def test_overlay_tells_hits_false_positives_and_misses_apart(photo):
+    prediction, truth = rectangle(slice(0, 9), slice(0, 12)), rectangle(slice(4, 12), slice(0, 12))
+    laid = overlay(photo, prediction, truth)
+    np.testing.assert_array_equal(laid[2, 5], blend(FALSE_POSITIVE))
+    np.testing.assert_array_equal(laid[6, 5], blend(HIT))
+    np.testing.assert_array_equal(laid[10, 5], blend(MISS))
+    np.testing.assert_array_equal(laid[8, 5], [255, 255, 255])
+    np.testing.assert_array_equal(laid[2, 0], blend(FALSE_POSITIVE))  # no outline along the image's edge
+
+
+def test_overlay_takes_float_images(photo):
+    mask = rectangle(slice(3, 8), slice(3, 8))
+    np.testing.assert_array_equal(overlay(photo / np.float32(255), mask), overlay(photo, mask))
+
+
+def test_overlay_of_an_empty_mask_is_the_photo(photo):
+    np.testing.assert_array_equal(overlay(photo, np.zeros((12, 12), bool)), photo)
+
+
+def test_outline_widens_with_the_image():
+    laid = overlay(np.zeros((512, 512, 3), np.uint8), rectangle(slice(100, 400), slice(100, 400), (512, 512)))
+    assert (laid[250, 100:104] == 255).all() and not (laid[250, 104] == 255).all()
+
+
+def open_png(path):
+    with Image.open(path) as image:
+        image.load()
+        assert image.format == "PNG"
+        return image.copy()
+
+
+def test_tile_grid_size_and_no_leftovers(tmp_path, photo):
+    mask = photo[..., 0] > 0
+    path = tmp_path / "new" / "grid.png"
+    rows = [[photo, mask, (photo / 255, "IoU 0.5")], [photo, ~mask, None]]
+    tile_grid(rows, ["photo", "truth", "overlay"], ["one", "two"], path, "title", {"hit": HIT}, side=1.0)
+    image = open_png(path)
+    assert abs(image.width - 4.5 * figures.DPI) <= 1 and abs(image.height - 3.24 * figures.DPI) <= 1
+    assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
+
+
+def test_mask_tiles_are_black_and_white(tmp_path):
+    path = tmp_path / "grid.png"
+    tile_grid([[np.ones((8, 8), bool), np.zeros((8, 8), bool)]], ["all", "none"], [""], path)
+    image = np.asarray(open_png(path).convert("L"))
+    black = np.argwhere(image == 0)
+    assert len(black) > 0.8 * figures.DPI**2  # most of a tile of at least one square inch
+    assert np.quantile(black[:, 1], 0.05) > image.shape[1] / 2
+
+
+def test_large_pictures_are_reduced(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    path = tmp_path / "grid.png"
+    tile_grid([[noise] * 6] * 4, ["noise"] * 6, ["row"] * 4, path)
+    assert path.stat().st_size <= figures.MAX_BYTES
+    open_png(path)
+
+
+def test_curves(tmp_path):
+    history = {"images": [10, 20, 30], "loss": [0.9, 0.5, 0.4], "val_iou": [float("nan"), 0.5, 0.6]}
+    shorter = {name: values[:2] for name, values in history.items()}
+    histories = {"a": [history, shorter], "b": [history], "one epoch": [{k: v[-1:] for k, v in history.items()}]}
+    histories["nothing"] = [{"images": [10], "loss": [float("nan")], "val_iou": [float("nan")]}]
+    path = tmp_path / "curves.png"
+    curves(histories, path, "title", {"loss": "loss", "val_iou": "IoU"}, styles={"b": "--"})
+    image = open_png(path)
+    assert abs(image.width - 10.4 * figures.DPI) <= 1 and abs(image.height - 3.6 * figures.DPI) <= 1
+    assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_mean_line_ends_with_the_first_seed():
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots()
+    seeds = [np.array([[1.0, 2.0, 3.0], [0.0, 0.2, 0.4]]), np.array([[1.0, 2.0], [0.2, 0.4]])]
+    assert figures._line(axis, seeds, "k", "-") == (2.0, pytest.approx(0.3))
+    np.testing.assert_allclose(axis.lines[-1].get_ydata(), [0.1, 0.3])
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Arguments of the grids that would be drawn."""
+    calls = []
+    monkeypatch.setattr(figures, "tile_grid", lambda *args, **kwargs: calls.append(args))
+    return calls
+
+
+def test_predictions_are_best_median_and_worst(drawn):
+    images = np.arange(5)[:, None, None, None] * np.ones((5, 4, 4, 3), np.uint8)
+    masks = np.ones((5, 4, 4), bool)
+    ious = np.array([0.5, 0.9, 0.1, 0.7, 0.6])
+    unet_report.draw_predictions(images, masks, masks, ious, list("abcde"), "x.png", "title")
+    rows, columns, row_titles = drawn[0][:3]
+    assert columns == ["photo", "truth", "prediction", "overlay"]
+    assert row_titles == ["best\nrank 1 of 5\nb", "median\nrank 3 of 5\ne", "worst\nrank 5 of 5\nc"]
+    assert [row[3][1] for row in rows] == ["IoU 0.900", "IoU 0.600", "IoU 0.100"]
+    assert [row[0].max() for row in rows] == [1, 4, 2]
+
+
+def test_predictions_of_a_single_image(drawn):
+    image, mask = np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), bool)
+    unet_report.draw_predictions(image, mask, mask, np.array([1.0]), ["a"], "x.png", "title")
+    assert drawn[0][2] == ["best\nrank 1 of 1\na"]
+
+
+def test_comparison_orders_variants_and_captions_each(drawn):
+    images, masks = np.zeros((9, 4, 4, 3), np.uint8), np.ones((9, 4, 4), bool)
+    ious = {name: np.linspace(0, 1, 9) - shift for name, shift in (("tutorial", 0.2), ("mp-tr-bce", 0.0))}
+    predictions = dict.fromkeys(ious, masks)
+    unet_report.draw_comparison(images, masks, predictions, ious, list("abcdefghi"), "x.png", "title", count=3)
+    rows, columns, row_titles = drawn[0][:3]
+    assert columns == ["photo", "truth", "mp-tr-bce", "tutorial"]
+    assert row_titles == ["rank 1 of 9\ni", "rank 5 of 9\ne", "rank 9 of 9\na"]
+    assert [tile[1] for tile in rows[1][2:]] == ["IoU 0.500", "IoU 0.300"]
+
+
+def test_comparison_of_chosen_images_shows_them_all(drawn):
+    images, masks = np.zeros((2, 4, 4, 3), np.uint8), np.ones((2, 4, 4), bool)
+    unet_report.draw_comparison(images, masks, {"a": masks}, {"a": np.array([0.1, 0.2])}, ["x", "y"], "x.png", "title")
+    assert drawn[0][2] == ["y", "x"]
+
+
+def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
+    code = (
+        "import sys, experiments.unet_report, experiments.harness.figures as f; loaded = set(sys.modules);"
+        "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded;"
+        "f._figure(1, 1, ''); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[1])

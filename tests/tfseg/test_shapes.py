@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from tfseg import shapes
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [shapes.draw(0, index) for index in range(48)]
+
+
+def neighbours(trimap, value):
+    """Pixels with a 4-neighbour of this value."""
+    return ndimage.binary_dilation(trimap == value)
+
+
+def test_types_and_shapes_are_those_of_oxford_iiit_pet(drawn):
+    for example in drawn:
+        height, width = example["image"].shape[:2]
+        assert 96 <= height <= 200 and 96 <= width <= 200
+        assert example["image"].shape == (height, width, 3) and example["image"].dtype == np.uint8
+        assert example["segmentation_mask"].shape == (height, width, 1)
+        assert example["segmentation_mask"].dtype == np.uint8
+        assert example["label"].dtype == np.int64 and 0 <= example["label"] < shapes.LABELS <= 37
+        assert example["species"].dtype == np.int64 and example["species"] in (0, 1)
+    assert drawn[12]["file_name"] == b"shapes_train_00012.png"
+    assert shapes.draw(0, 12, "test")["file_name"] == b"shapes_test_00012.png"
+
+
+def test_images_vary_in_size_kind_and_shape(drawn):
+    assert len({example["image"].shape for example in drawn}) > 40
+    assert {int(example["species"]) for example in drawn} == {0, 1}
+    assert len({int(example["label"]) for example in drawn}) > 16
+
+
+def test_trimap_has_exactly_pet_background_and_border(drawn):
+    for example in drawn:
+        assert set(np.unique(example["segmentation_mask"])) == {1, 2, 3}
+
+
+def test_border_separates_pet_from_background_and_touches_both(drawn):
+    for example in drawn:
+        trimap = example["segmentation_mask"][..., 0]
+        assert not (neighbours(trimap, 1) & (trimap == 2)).any()
+        border = trimap == 3
+        assert (neighbours(trimap, 1) & border).any() and (neighbours(trimap, 2) & border).any()
+        far = ndimage.distance_transform_cdt(border, "taxicab") > 4  # a ring, not an area
+        assert far.sum() < 0.02 * border.sum()
+
+
+def test_foreground_share_is_between_a_tenth_and_two_thirds_and_varies(drawn):
+    share = [np.mean(example["segmentation_mask"] != 2) for example in drawn]
+    assert min(share) > 0.10 and max(share) < 0.67
+    assert np.quantile(share, 0.9) - np.quantile(share, 0.1) > 0.15
+
+
+def test_no_brightness_threshold_separates_foreground(drawn):
+    grey = np.concatenate([example["image"].mean(axis=2).ravel() for example in drawn])
+    foreground = np.concatenate([(example["segmentation_mask"] != 2).ravel() for example in drawn])
+    for threshold in range(16, 250, 8):
+        above = grey > threshold
+        balanced = (above[foreground].mean() + 1 - above[~foreground].mean()) / 2
+        assert abs(balanced - 0.5) < 0.12
+
+
+def test_outline_in_the_image_is_where_the_mask_says(drawn):
+    """Across the border ring colours change more than within pet and background at the same distance."""
+
+    def contrast(example, shift):
+        image, trimap = example["image"].astype(float).mean(axis=2), example["segmentation_mask"][..., 0]
+        smooth = ndimage.uniform_filter(image, 5)
+        moved, target = np.roll(smooth, shift, 1)[:, shift:], np.roll(trimap, shift, 1)[:, shift:]
+        here, value = smooth[:, shift:], trimap[:, shift:]
+        across = (value != 3) & (target != 3) & (value != target)
+        within = (value != 3) & (value == target)
+        return np.abs(moved - here)[across].mean() / np.abs(moved - here)[within].mean()
+
+    assert np.median([contrast(example, 8) for example in drawn]) > 1.5
+
+
+def test_draw_is_a_pure_function_of_seed_index_and_split():
+    first, again = shapes.draw(3, 7), shapes.draw(3, 7)
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    for other in (shapes.draw(4, 7), shapes.draw(3, 8), shapes.draw(3, 7, "test")):
+        assert first["image"].shape != other["image"].shape or (first["image"] != other["image"]).mean() > 0.5
+
+
+def test_train_and_test_images_do_not_coincide():
+    images = [shapes.draw(0, index, split)["image"].tobytes() for split in shapes.SPLITS for index in range(40)]
+    assert len(set(images)) == 80
+
+
+def test_unknown_split_is_an_error_that_lists_the_known():
+    for call in (lambda: shapes.draw(0, 0, "val"), lambda: shapes.examples("val", 2)):
+        with pytest.raises(ValueError, match="train, test. Received: 'val'"):
+            call()
+
+
+def test_examples_is_a_dataset_of_known_size_and_fixed_order():
+    dataset = shapes.examples("test", 5, seed=2)
+    assert int(dataset.cardinality()) == 5
+    passes = [list(dataset.as_numpy_iterator()) for _ in range(2)]
+    for index, (first, second) in enumerate(zip(*passes, strict=True)):
+        expected = shapes.draw(2, index, "test")
+        assert first.keys() == expected.keys()
+        for key, value in expected.items():
+            assert np.array_equal(first[key], value) and np.array_equal(second[key], value)

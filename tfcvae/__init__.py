@@ -1,0 +1,1 @@
+"""Conditional VAEs in Keras 3."""

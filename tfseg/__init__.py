@@ -1,0 +1,1 @@
+"""U-Nets in Keras 3: pluggable blocks, losses, metrics, data for Oxford-IIIT Pet, evaluation."""

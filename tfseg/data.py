@@ -1,0 +1,155 @@
+"""From TFDS examples of Oxford-IIIT Pet to batches of (image, target).
+
+A dataset example holds `image` (uint8, any size) and `segmentation_mask` (uint8, 1 = pet, 2 = background, 3 = border;
+Parkhi et al. 2012). The trimap travels through resizing and augmentation as it is, always resampled nearest, and turns
+into a target last, under one of three policies (`TARGETS`).
+"""
+
+import tensorflow as tf
+
+PET, BACKGROUND, BORDER = 1, 2, 3
+
+TARGETS = {
+    "foreground": 1,  # pet and border (1) against background (0)
+    "pet": 1,  # pet (1) against border and background (0)
+    "trimap": 3,  # pet (0), background (1), border (2), as in the article
+}
+"""Target policies and the logit channels each one asks for."""
+
+
+def target_from_trimap(trimap, policy):
+    """Turns a trimap into a training target.
+
+    Args:
+        trimap: uint8 tensor or array of {1, 2, 3}, any shape.
+        policy: a name in `TARGETS`.
+
+    Returns:
+        Uint8 of the same shape: {0, 1} for `"foreground"` and `"pet"`, {0, 1, 2} for `"trimap"`.
+
+    Raises:
+        ValueError: for an unknown policy.
+    """
+    if policy == "foreground":
+        return tf.cast(tf.not_equal(trimap, BACKGROUND), tf.uint8)
+    if policy == "pet":
+        return tf.cast(tf.equal(trimap, PET), tf.uint8)
+    if policy == "trimap":
+        return tf.cast(trimap, tf.uint8) - 1
+    raise ValueError(f"Unknown target policy. Choose one of: {', '.join(TARGETS)}. Received: {policy!r}")
+
+
+def resize_example(example, size):
+    """Resizes one TFDS example to a square: the image bilinear and antialiased, the trimap nearest.
+
+    Args:
+        example: dictionary with `image` `(h, w, 3)` and `segmentation_mask` `(h, w, 1)`.
+        size: side of the square, in pixels.
+
+    Returns:
+        `(image, trimap)`: uint8 `(size, size, 3)` in [0, 255] and uint8 `(size, size, 1)` in {1, 2, 3}.
+    """
+    image = tf.image.resize(example["image"], (size, size), antialias=True)
+    trimap = tf.image.resize(example["segmentation_mask"], (size, size), method="nearest")
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8), trimap
+
+
+def augment(images, trimaps, seed, size, strength=1.0):
+    """Flips, scales, crops and recolours a batch; image and trimap go through the same geometry.
+
+    Each image gets a horizontal flip with probability 1/2, a crop of random position whose sides are 1 / 1.25**strength
+    to 1 of the image's, with an aspect ratio within a factor 1.2**strength, and random brightness, contrast and
+    saturation. All randomness comes from `seed`: the same seed gives the same batch.
+
+    Args:
+        images: uint8 `(batch, h, w, 3)`.
+        trimaps: uint8 `(batch, h, w, 1)` in {1, 2, 3}.
+        seed: int tensor of shape `(2,)`.
+        size: side of the output, in pixels.
+        strength: 0 resizes only; 1 is the default; larger is stronger.
+
+    Returns:
+        `(images, trimaps)`: float32 `(batch, size, size, 3)` in [0, 1], uint8 `(batch, size, size, 1)` in {1, 2, 3}.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    batch = tf.shape(images)[0]
+    boxes = _random_boxes(batch, seeds[0], strength)
+    images = _crop(images, boxes, size, "bilinear") / 255.0
+    trimaps = tf.cast(_crop(trimaps, boxes, size, "nearest"), tf.uint8)
+    return _colour_jitter(images, seeds[1], strength), trimaps
+
+
+def _random_boxes(batch, seed, strength):
+    """Boxes (y1, x1, y2, x2) in relative coordinates; x1 > x2 mirrors the image."""
+    u = tf.random.stateless_uniform((5, batch), seed)
+    zoom = tf.pow(1.6, -strength * u[0])  # side of the crop, 0.625 to 1 at strength 1
+    aspect = tf.pow(1.2, strength * (u[1] - 0.5))
+    height, width = tf.minimum(zoom * aspect, 1.0), tf.minimum(zoom / aspect, 1.0)
+    y1, x1 = u[2] * (1 - height), u[3] * (1 - width)
+    y2, x2 = y1 + height, x1 + width
+    flip = (u[4] < 0.5) & (strength > 0)
+    return tf.stack([y1, tf.where(flip, x2, x1), y2, tf.where(flip, x1, x2)], axis=1)
+
+
+def _crop(images, boxes, size, method):
+    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), (size, size), method=method)
+
+
+def _colour_jitter(images, seed, strength):
+    u = tf.random.stateless_uniform((3, tf.shape(images)[0], 1, 1, 1), seed, -0.25 * strength, 0.25 * strength)
+    grey = tf.image.rgb_to_grayscale(images)
+    images = grey + (images - grey) * (1 + 1.5 * u[0])  # saturation
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    images = mean + (images - mean) * (1 + u[1])  # contrast
+    return tf.clip_by_value(images + 0.6 * u[2], 0.0, 1.0)  # brightness
+
+
+class TrainingData:
+    """Training batches as a pure function of (seed, epoch), so that a resumed run sees what it would have seen.
+
+    Images are decoded and resized once, then cached in memory as uint8 at 1.25 times the training size, which leaves
+    the random crops detail to cut from.
+
+    Args:
+        examples: `tf.data.Dataset` of TFDS examples.
+        size: side of the training images, in pixels.
+        batch_size: images a step; the last, incomplete batch of an epoch is dropped (a dataset smaller than a batch is
+            one batch).
+        policy: a name in `TARGETS`.
+        seed: of shuffling and augmentation.
+        augmentation: strength, 0 for none; see `augment`.
+    """
+
+    def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0):
+        self.count = int(examples.cardinality())
+        self.batch_size = min(batch_size, self.count)
+        self.steps = self.count // self.batch_size
+        self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation
+        stored = size * 5 // 4 if augmentation else size
+        self._cached = examples.map(lambda e: resize_example(e, stored), tf.data.AUTOTUNE).cache()
+
+    def epoch(self, epoch):
+        """The batches of one epoch: (float32 `(b, size, size, 3)` in [0, 1], uint8 targets `(b, size, size, 1)`)."""
+
+        def finish(step, batch):
+            images, trimaps = batch
+            if self.augmentation:
+                seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
+                images, trimaps = augment(images, trimaps, seed, self.size, self.augmentation)
+            else:
+                images = tf.cast(images, tf.float32) / 255.0
+            return images, target_from_trimap(trimaps, self.policy)
+
+        shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
+        batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
+        return batches.map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_data(examples, size, batch_size, policy):
+    """Batches of (float32 image in [0, 1], uint8 target) in the dataset's order: not augmented, cached, all kept."""
+
+    def prepare(example):
+        image, trimap = resize_example(example, size)
+        return tf.cast(image, tf.float32) / 255.0, target_from_trimap(trimap, policy)
+
+    return examples.map(prepare, tf.data.AUTOTUNE).cache().batch(batch_size).prefetch(tf.data.AUTOTUNE)
