@@ -1,8 +1,9 @@
-# make run: everything from a fresh machine to trained and compared U-Nets. make test: the tests.
+# make run: from a fresh machine to trained and compared U-Nets. make test: the tests. make test-slow: those that take
+# minutes (kills and resumes of whole runs).
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test test-all lint setup
+.PHONY: run test test-slow lint setup
 
 run: setup
 	$(BIN)/python experiments/run_unet_matrix.py
@@ -11,8 +12,8 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: setup
-	$(BIN)/python -m pytest
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -28,11 +28,11 @@ def parse_arguments(argv=None):
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware and data)")
     add("--variants", nargs="+", default=list(MATRIX), choices=[*VARIANTS, "all"], metavar="VARIANT",
         help=f"any of {', '.join(VARIANTS)}, or all (default: the first four)")  # fmt: skip
-    add("--seeds", nargs="+", type=_whole(0), default=[0], metavar="SEED", help="default: 0")
-    add("--epochs", type=_whole(1), help="instead of the preset's budget of images")
-    add("--image-size", type=_whole(1), help="side of the model's input in pixels")
-    add("--filters", type=_whole(1), help="channels of the first level")
-    add("--batch-size", type=_whole(1))
+    add("--seeds", nargs="+", type=runs.whole(0), default=[0], metavar="SEED", help="default: 0")
+    add("--epochs", type=runs.whole(1), help="instead of the preset's budget of images")
+    add("--image-size", type=runs.whole(1), help="side of the model's input in pixels")
+    add("--filters", type=runs.whole(1), help="channels of the first level")
+    add("--batch-size", type=runs.whole(1))
     add("--target", choices=["foreground", "pet", "trimap"], help="what to segment (default: foreground)")
     add("--precision", default="auto", choices=hardware.PRECISIONS)
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
@@ -42,16 +42,6 @@ def parse_arguments(argv=None):
     args.variants = list(VARIANTS) if "all" in args.variants else list(dict.fromkeys(args.variants))
     args.seeds = list(dict.fromkeys(args.seeds))
     return args
-
-
-def _whole(least):
-    def whole_number(text):
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
-        return value
-
-    return whole_number
 
 
 def overrides(args):

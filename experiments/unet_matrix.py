@@ -11,6 +11,7 @@ from experiments import unet_report
 from experiments.harness import datasets, report, runs
 from experiments.harness.schedules import OneCycle
 from experiments.harness.training import Checkpoint, TrainingDiverged, history_csv, train
+from experiments.sections import SECTIONS
 from experiments.unet_recipes import BUILTIN_SIZES, MATRIX, TUTORIAL, VARIANTS, make_recipe
 from tfseg import shapes
 from tfseg.data import TARGETS, TrainingData, evaluation_data
@@ -175,7 +176,7 @@ class Matrix:
             print("Writing the summary ...", flush=True)
             self._draw_comparison()
             unet_report.draw_pictures(report.read_records(self.results), self.results)
-            report.write_summary(self.results, {"unet": unet_report.unet_section})
+            report.write_summary(self.results, SECTIONS)
         print(f"Summary: {self.results / 'summary.md'}")
         return 1 if diverged else 0
 

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, replace
 
-
 TUTORIAL = "tutorial"
 
 
@@ -49,12 +48,12 @@ class Recipe:
     filters: int = 16
     depth: int = 5
     normalization: str | None = "batch"
-    dropout: float = 0.0
-    batch_size: int = 16
-    images: int = 25_000
+    dropout: float = 0.1
+    batch_size: int = 8
+    images: int = 28_000
     epochs: int = 0
     target: str = "foreground"
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     one_cycle: bool = True
     augmentation: float = 1.0
@@ -72,7 +71,7 @@ class Recipe:
 
 
 PRESETS = {
-    "smoke": Recipe(image_size=32, filters=4, depth=2, batch_size=8, images=128, train_limit=72, test_limit=16),
+    "smoke": Recipe(image_size=32, filters=4, depth=2, images=128, train_limit=72, test_limit=16),
     "demo": Recipe(image_size=64, depth=4, images=6_000),
     "cpu": Recipe(),
     "gpu": Recipe(filters=64, epochs=100, batch_size=32),

@@ -13,17 +13,18 @@ __all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section
 TARGETS = {
     "foreground": "object and border against background",
     "pet": "object against border and background",
-    "trimap": "object, background and border as three classes, object and border merged for the scores of the foreground",
+    "trimap": "object, background and border as three classes, object and border merged for the scores",
 }
 
 INTRODUCTION = """## U-Net
 
 Four U-Nets that differ in how they go down (max pooling or strided convolution), how they go up (transposed convolution
 or upsampling) and in the loss (cross-entropy or soft Dice), beside two predictors that need no model and, where it was
-run, the recipe of the tutorial article. All scores are of the foreground on the test images, in [0, 1], higher is better:
+run, the recipe of the tutorial article. All scores are of the foreground on the test images, in [0, 1], higher is
+better:
 
-- **IoU** and **Dice** pool the pixels of all test images at the model's resolution; **per-image IoU** averages one IoU an
-  image.
+- **IoU** and **Dice** pool the pixels of all test images at the model's resolution; **per-image IoU** averages one IoU
+  an image.
 - **IoU w/o border** leaves out the pixels of the border ring, which the dataset marks as neither object nor background.
 - **Photo size**: the probabilities are first scaled to each photo's own resolution.
 - **Flip**: the predictions of each image and its mirror image are averaged.

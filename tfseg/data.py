@@ -57,9 +57,10 @@ def resize_example(example, size):
 def augment(images, trimaps, seed, size, strength=1.0):
     """Flips, scales, crops and recolours a batch; image and trimap go through the same geometry.
 
-    Each image gets a horizontal flip with probability 1/2, a crop of random position whose sides are 1 / 1.25**strength
-    to 1 of the image's, with an aspect ratio within a factor 1.2**strength, and random brightness, contrast and
-    saturation. All randomness comes from `seed`: the same seed gives the same batch.
+    Each image gets a horizontal flip with probability 1/2; a window of random position whose side is 0.69 to 1.1 times
+    the image's at strength 1 (the object grows by up to 1.46 or shrinks by up to 1.1, against black background), with
+    an aspect ratio of 0.83 to 1.2; and random brightness, contrast and saturation. All randomness comes from `seed`:
+    the same seed gives the same batch.
 
     Args:
         images: uint8 `(batch, h, w, 3)`.
@@ -74,25 +75,28 @@ def augment(images, trimaps, seed, size, strength=1.0):
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     batch = tf.shape(images)[0]
     boxes = _random_boxes(batch, seeds[0], strength)
-    images = _crop(images, boxes, size, "bilinear") / 255.0
-    trimaps = tf.cast(_crop(trimaps, boxes, size, "nearest"), tf.uint8)
+    images = _crop(images, boxes, size, "bilinear", outside=0) / 255.0
+    trimaps = tf.cast(_crop(trimaps, boxes, size, "nearest", outside=BACKGROUND), tf.uint8)
     return _colour_jitter(images, seeds[1], strength), trimaps
 
 
 def _random_boxes(batch, seed, strength):
     """Boxes (y1, x1, y2, x2) in relative coordinates; x1 > x2 mirrors the image."""
     u = tf.random.stateless_uniform((5, batch), seed)
-    zoom = tf.pow(1.6, -strength * u[0])  # side of the crop, 0.625 to 1 at strength 1
-    aspect = tf.pow(1.2, strength * (u[1] - 0.5))
-    height, width = tf.minimum(zoom * aspect, 1.0), tf.minimum(zoom / aspect, 1.0)
+    side = tf.pow(1.6, strength * (0.2 - u[0]))  # 0.69 to 1.1 at strength 1
+    aspect = tf.pow(1.2, strength * (u[1] - 0.5))  # of each side: 0.91 to 1.1
+    height, width = side * aspect, side / aspect
     y1, x1 = u[2] * (1 - height), u[3] * (1 - width)
     y2, x2 = y1 + height, x1 + width
     flip = (u[4] < 0.5) & (strength > 0)
     return tf.stack([y1, tf.where(flip, x2, x1), y2, tf.where(flip, x1, x2)], axis=1)
 
 
-def _crop(images, boxes, size, method):
-    return tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), (size, size), method=method)
+def _crop(images, boxes, size, method, outside):
+    """Resamples boxes to `(batch, size, size, channels)`, float32; pixels outside the image get the value `outside`."""
+    boxes = 0.5 + (boxes - 0.5) * (1 - 1e-6)  # or rounding would put a box's last row outside the image
+    each = tf.range(tf.shape(images)[0])
+    return tf.image.crop_and_resize(images, boxes, each, (size, size), method, extrapolation_value=outside)
 
 
 def _colour_jitter(images, seed, strength):
@@ -122,6 +126,8 @@ class TrainingData:
 
     def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0):
         self.count = int(examples.cardinality())
+        if self.count < 1:
+            raise ValueError(f"examples must be a dataset of known size, not empty. Received: cardinality={self.count}")
         self.batch_size = min(batch_size, self.count)
         self.steps = self.count // self.batch_size
         self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation

@@ -136,7 +136,7 @@ class ForegroundIoU(keras.metrics.Metric):
         self.union.assign_add(ops.sum(ops.cast(either, "float32")))
 
     def result(self):
-        return ops.divide_no_nan(self.intersection, self.union)
+        return ops.where(self.union > 0, ops.divide_no_nan(self.intersection, self.union), 1.0)
 
     def get_config(self):
         return {**super().get_config(), "policy": self.policy}

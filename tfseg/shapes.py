@@ -95,7 +95,9 @@ def _place(rng, capsules, face, shape):
     scale = min(scale, 0.75 * shape[0], 0.53 * shape[1])  # most of the animal in the picture
     centre = [side * rng.uniform(0.42, 0.58) for side in shape]
     step = 4  # distances are smooth: measure every fourth pixel, interpolate the rest
-    grid = [(np.arange(0, side + step, step, dtype=np.float32) - c) / scale for side, c in zip(shape, centre)]
+    grid = [
+        (np.arange(0, side + step, step, dtype=np.float32) - c) / scale for side, c in zip(shape, centre, strict=True)
+    ]
     distance = scale * _upsample(signed_distance(capsules, *grid), shape, step, smooth=False)
     distance += 0.015 * scale * _noise(rng, shape, 0.12 * scale) + 0.4 * rng.standard_normal(shape, np.float32)
     face_distance = scale * _upsample(signed_distance(face, *grid), shape, step, smooth=False)
@@ -178,7 +180,7 @@ def _pixels(shape):
 
 
 def _ramp(rng, shape, angle, spread):
-    """Pixel coordinate `(h, w)` along a direction within `spread` radians of `angle` (0 = rightwards, pi / 2 = down)."""
+    """Pixel coordinate `(h, w)` along a direction within `spread` radians of `angle` (0 = right, pi / 2 = down)."""
     angle += rng.uniform(-spread, spread)
     rows, columns = _pixels(shape)
     return math.cos(angle) * columns + math.sin(angle) * rows

@@ -26,8 +26,8 @@ def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
     """Draws learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
 
     Args:
-        histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a history
-            maps column names to number sequences. NaN values are left out.
+        histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a
+            history maps column names to number sequences. NaN values are left out.
         path: PNG to write.
         title: of the figure.
         y: `{column: panel title}`, drawn left to right. Lines are labelled at their ends, in the last panel.
@@ -153,8 +153,8 @@ def overlay(image, mask, truth=None, alpha=0.5):
     Args:
         image: `(h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
         mask: `(h, w)`, predicted foreground.
-        truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it the
-            whole mask has the colour of a hit.
+        truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it
+            the whole mask has the colour of a hit.
         alpha: strength of the tint, in [0, 1].
 
     Returns:

@@ -63,8 +63,8 @@ def read_records(results_dir):
         results_dir: folder to search, at any depth.
 
     Returns:
-        List of dictionaries sorted by folder, each with the key `folder` added: its path relative to `results_dir`, with
-        forward slashes.
+        List of dictionaries sorted by folder, each with the key `folder` added: its path relative to `results_dir`,
+        with forward slashes.
 
     Raises:
         UserError: for a file that is not a JSON object with an `experiment`; the message names it.

@@ -5,6 +5,7 @@ A run folder `<results>/<experiment>/<dataset>/<run>/` holds one folder a model 
 Nothing is ever overwritten by another configuration or other data: those get a run folder of their own.
 """
 
+import argparse
 import contextlib
 import fcntl
 import hashlib
@@ -153,6 +154,18 @@ def command_line(leave_out=("--data-dir", "--results", "--force")):
         elif word.split("=")[0] not in leave_out:
             words.append(shlex.quote(word))
     return " ".join(words)
+
+
+def whole(least):
+    """An `argparse` type: a whole number of at least `least`."""
+
+    def whole_number(text):
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
+        return value
+
+    return whole_number
 
 
 def versions():

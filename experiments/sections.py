@@ -1,0 +1,6 @@
+"""The sections of `results/summary.md`, by experiment, in the order of the page."""
+
+from experiments.benchmark_report import benchmark_section
+from experiments.unet_report import unet_section
+
+SECTIONS = {"unet": unet_section, "benchmark": benchmark_section}

@@ -1,0 +1,127 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from experiments.unet_recipes import BUILTIN_SIZES, MATRIX, PRESETS, VARIANTS, Recipe, make_recipe, pick_preset
+from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
+from tfseg.losses import LOSSES
+
+
+def test_matrix_is_the_four_required_variants():
+    parts = {name: (VARIANTS[name].down, VARIANTS[name].up, VARIANTS[name].loss) for name in MATRIX}
+    assert parts == {
+        "mp-tr-bce": ("maxpool", "transpose", "bce"),
+        "mp-tr-dice": ("maxpool", "transpose", "dice"),
+        "strconv-tr-bce": ("strided", "transpose", "bce"),
+        "strconv-ups-dice": ("strided", "upsample", "dice"),
+    }
+    assert {VARIANTS[name].network for name in MATRIX} == {"unet"}
+    assert set(VARIANTS) - set(MATRIX) == {"tutorial"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_name_parts_that_exist(variant):
+    parts = VARIANTS[variant]
+    assert callable(DOWN_BLOCKS[parts.down]) and callable(UP_BLOCKS[parts.up]) and callable(LOSSES[parts.loss])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_variants_of_the_matrix_differ_in_nothing_but_the_variant(preset):
+    recipes = [make_recipe(preset, name, {"filters": 6}).record() for name in MATRIX]
+    for name, recipe in zip(MATRIX, recipes, strict=True):
+        assert [recipe.pop(part) for part in ("down", "up", "loss")] == list(vars(VARIANTS[name]).values())[:3]
+    assert all(recipe == recipes[0] for recipe in recipes)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_whole(preset):
+    recipe = make_recipe(preset, "mp-tr-bce", {})
+    assert recipe.image_size % 2**recipe.depth == 0
+    assert recipe.target == "foreground" and recipe.one_cycle and recipe.weight_decay > 0
+    train, test = BUILTIN_SIZES[preset]
+    assert train > recipe.batch_size and test > 0
+    assert recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
+
+
+def test_presets_grow():
+    ladder = ["smoke", "demo", "cpu", "gpu"]
+    assert list(PRESETS) == list(BUILTIN_SIZES) == ladder
+    recipes = [make_recipe(preset, "mp-tr-bce", {}) for preset in ladder]
+    budgets = [recipe.epochs_for(3_312) * 3_312 for recipe in recipes]
+    assert budgets == [3_312, 6_624, 26_496, 331_200]
+    assert [recipe.filters for recipe in recipes] == [4, 16, 16, 64]
+
+
+def test_overrides_replace_the_presets_own():
+    recipe = make_recipe("cpu", "mp-tr-dice", {"image_size": 64, "target": "trimap", "epochs": 3})
+    assert recipe.record() == PRESETS["cpu"].record() | {"image_size": 64, "target": "trimap", "epochs": 3} | {
+        "loss": "dice"
+    }
+    assert PRESETS["cpu"] == Recipe()
+    with pytest.raises(TypeError, match="lr"):
+        make_recipe("cpu", "mp-tr-dice", {"lr": 1})
+    with pytest.raises(FrozenInstanceError):
+        recipe.epochs = 4
+
+
+@pytest.mark.parametrize("preset", ["demo", "cpu", "gpu"])
+def test_tutorial_is_the_articles_own_recipe(preset):
+    recipe = make_recipe(preset, "tutorial", {})
+    assert recipe.record() == {
+        "down": "maxpool",
+        "up": "transpose",
+        "loss": "bce",
+        "network": "tutorial",
+        "image_size": PRESETS[preset].image_size,
+        "filters": 32,
+        "depth": 4,
+        "normalization": "batch",
+        "dropout": 0.3,
+        "batch_size": 32,
+        "images": PRESETS[preset].images,
+        "epochs": 20,
+        "target": "trimap",
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "one_cycle": False,
+        "augmentation": 0.0,
+        "train_limit": 0,
+        "test_limit": 0,
+    }
+    assert recipe.epochs_for(3_312) == 20
+    assert make_recipe("cpu", "tutorial", {}).image_size == 128  # as in the article
+
+
+def test_tutorial_keeps_its_target_and_takes_the_other_overrides():
+    recipe = make_recipe("cpu", "tutorial", {"target": "pet", "epochs": 2, "filters": 8})
+    assert (recipe.target, recipe.epochs, recipe.filters) == ("trimap", 2, 8)
+
+
+def test_tutorial_stays_small_in_the_smoke_preset():
+    recipe, smoke = make_recipe("smoke", "tutorial", {}), PRESETS["smoke"]
+    assert (recipe.filters, recipe.batch_size, recipe.epochs) == (smoke.filters, smoke.batch_size, 0)
+    assert recipe.image_size % 2**recipe.depth == 0
+
+
+@pytest.mark.parametrize(
+    "images, train, epochs",
+    [(25_000, 3_312, 8), (1_000, 400, 2), (1_400, 400, 4), (1_600, 400, 4), (100, 400, 1), (1, 400, 1)],
+)
+def test_epochs_make_up_the_budget(images, train, epochs):
+    assert Recipe(images=images).epochs_for(train) == epochs
+    assert Recipe(images=images, epochs=7).epochs_for(train) == 7
+
+
+@pytest.mark.parametrize(
+    "requested, device, dataset, preset",
+    [
+        ("auto", "GPU", "oxford_iiit_pet", "gpu"),
+        ("auto", "GPU", "shapes", "gpu"),
+        ("auto", "CPU", "oxford_iiit_pet", "cpu"),
+        ("auto", "CPU", "shapes", "demo"),
+        ("smoke", "GPU", "oxford_iiit_pet", "smoke"),
+        ("gpu", "CPU", "shapes", "gpu"),
+    ],
+)
+def test_auto_picks_the_preset_by_hardware_and_data(requested, device, dataset, preset):
+    assert pick_preset(requested, device, dataset) == preset

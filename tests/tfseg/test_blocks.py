@@ -1,0 +1,128 @@
+import keras
+import numpy as np
+import pytest
+
+from tfseg.blocks import DOWN_BLOCKS, NORMALIZATIONS, UP_BLOCKS, conv_norm_relu, double_conv
+
+
+def as_model(block, shape, **arguments):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, block(inputs, **arguments))
+
+
+def run(model, image):
+    """The model's output for one image of one channel, `(h, w)`."""
+    return np.asarray(model(np.asarray(image, "float32")[None, ..., None]))[0, ..., 0]
+
+
+def test_the_known_blocks():
+    assert list(DOWN_BLOCKS) == ["maxpool", "strided"]
+    assert list(UP_BLOCKS) == ["transpose", "upsample"]
+    assert list(NORMALIZATIONS) == ["batch", "group", "layer"]
+
+
+@pytest.mark.parametrize("registry, kind", [(DOWN_BLOCKS, "down block"), (UP_BLOCKS, "up block")])
+def test_unknown_block_is_an_error_that_lists_the_known(registry, kind):
+    with pytest.raises(ValueError) as raised:
+        registry["avg"]
+    assert str(raised.value) == f"Unknown {kind}. Choose one of: {', '.join(registry)}. Received: 'avg'"
+
+
+def test_maxpool_takes_the_largest_of_each_2x2():
+    model = as_model(DOWN_BLOCKS["maxpool"], (4, 4, 1), filters=1, normalization="batch", name="down1")
+    image = [[1, 5, -1, -2], [3, 2, -4, -3], [0, 0, 7, 8], [0, 9, 6, 5]]
+    assert np.array_equal(run(model, image), [[5, -1], [9, 8]])
+    assert model.count_params() == 0
+
+
+def test_strided_sums_3x3_windows_two_apart_and_rectifies():
+    model = as_model(DOWN_BLOCKS["strided"], (4, 4, 1), filters=1, normalization=None, name="down1")
+    kernel, bias = np.ones((3, 3, 1, 1)), np.array([-50.0])
+    model.get_layer("down1_strided").set_weights([kernel, bias])
+    image = np.arange(16).reshape(4, 4)
+    # "same" padding of an even size adds one row below and one column to the right, so windows start at 0 and 2:
+    # rows 0-2, columns 0-2: 0+1+2+4+5+6+8+9+10 = 45;      columns 2-3: 2+3+6+7+10+11 = 39
+    # rows 2-3, columns 0-2: 8+9+10+12+13+14 = 66;         columns 2-3: 10+11+14+15 = 50
+    assert np.array_equal(run(model, image), [[0, 0], [16, 0]])  # minus 50, never below 0
+
+
+def test_strided_is_normalized():
+    model = as_model(DOWN_BLOCKS["strided"], (4, 4, 3), filters=5, normalization="batch", name="down1")
+    assert [layer.name for layer in model.layers[1:]] == ["down1_strided", "down1_strided_norm", "down1_strided_relu"]
+    assert model.count_params() == 9 * 3 * 5 + 4 * 5  # no bias, since the normalization has one
+
+
+def test_transpose_paints_its_kernel_once_for_each_pixel():
+    model = as_model(UP_BLOCKS["transpose"], (2, 2, 1), filters=1, normalization="batch", name="up1")
+    kernel, bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.5])
+    model.get_layer("up1_transpose").set_weights([kernel[..., None, None], bias])
+    image = np.array([[1, 10], [-1, 0]])
+    expected = [[1, 2, 10, 20], [3, 4, 30, 40], [-1, -2, 0, 0], [-3, -4, 0, 0]]
+    assert np.allclose(run(model, image), np.array(expected) + 0.5)
+
+
+def test_upsample_interpolates_and_then_convolves():
+    model = as_model(UP_BLOCKS["upsample"], (2, 2, 1), filters=1, normalization="batch", name="up1")
+    kernel, bias = np.zeros((3, 3, 1, 1)), np.array([0.5])
+    kernel[1, 1] = 2  # the centre tap alone: the interpolated image, doubled
+    model.get_layer("up1_conv").set_weights([kernel, bias])
+    # output pixels lie 1/4 and 3/4 of an input pixel apart from its centre; beyond the outer centres nothing changes
+    expected = np.array([[0, 1, 3, 4], [2, 3, 5, 6], [6, 7, 9, 10], [8, 9, 11, 12]])
+    assert np.allclose(run(model, [[0, 4], [8, 12]]), 2 * expected + 0.5, atol=1e-5)
+
+
+def test_conv_norm_relu_convolves_normalizes_rectifies():
+    model = as_model(conv_norm_relu, (3, 3, 1), filters=1, name="conv")
+    kernel = np.zeros((3, 3, 1, 1))
+    kernel[1, 0] = 1  # each pixel takes its left neighbour
+    model.get_layer("conv").set_weights([kernel])
+    model.get_layer("conv_norm").set_weights(np.array([[2.0], [1.0], [3.0], [4.0]]))  # gamma, beta, mean, variance
+    shifted = np.array([[0, 5, 7], [0, 3, 1], [0, -1, 9]])
+    expected = np.maximum(0, (shifted - 3) / np.sqrt(4 + 1e-3) * 2 + 1)
+    assert np.allclose(run(model, [[5, 7, 0], [3, 1, 0], [-1, 9, 0]]), expected, atol=1e-5)
+
+
+def test_batch_statistics_move_a_tenth_of_the_way_in_training():
+    model = as_model(conv_norm_relu, (2, 2, 1), filters=1, kernel_size=1, name="conv")
+    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 1))])
+    model(np.array([2.0, 4.0, 6.0, 8.0], "float32").reshape(1, 2, 2, 1), training=True)
+    _, _, mean, variance = model.get_layer("conv_norm").get_weights()
+    assert np.allclose([mean, variance], [[0.1 * 5], [0.9 * 1 + 0.1 * 5]])  # of the batch: mean 5, variance 5
+
+
+@pytest.mark.parametrize("filters, groups", [(1, 1), (16, 16), (37, 1), (48, 24), (64, 32), (96, 32)])
+def test_group_normalization_has_at_most_32_groups_that_divide_the_filters(filters, groups):
+    assert NORMALIZATIONS["group"](filters, "norm").groups == groups
+
+
+@pytest.mark.parametrize("normalization, axes", [("group", (1, 2)), ("layer", (1, 2, 3))])
+def test_group_and_layer_normalization_use_each_image_alone(normalization, axes):
+    """With 4 filters, "group" makes a group of each channel; "layer" takes all channels of an image together."""
+    features = np.random.default_rng(0).normal(3, 5, (2, 6, 6, 4)).astype("float32")
+    features[1] *= 10
+    normalized = np.asarray(NORMALIZATIONS[normalization](4, "norm")(features))
+    mean, variance = (getattr(features, name)(axis=axes, keepdims=True) for name in ("mean", "var"))
+    assert np.allclose(normalized, (features - mean) / np.sqrt(variance + 1e-3), atol=1e-4)
+
+
+def test_without_normalization_convolutions_have_a_bias():
+    model = as_model(double_conv, (4, 4, 3), filters=2, normalization=None, name="block")
+    assert [layer.name for layer in model.layers[1:]] == [
+        "block_conv1",
+        "block_conv1_relu",
+        "block_conv2",
+        "block_conv2_relu",
+    ]
+    assert model.count_params() == (9 * 3 * 2 + 2) + (9 * 2 * 2 + 2)
+
+
+def test_double_conv_drops_out_last_and_only_where_asked_to():
+    with_dropout = as_model(double_conv, (4, 4, 3), filters=2, dropout=0.25, name="block")
+    assert with_dropout.layers[-1].name == "block_dropout" and with_dropout.layers[-1].rate == 0.25
+    without = as_model(double_conv, (4, 4, 3), filters=2, name="block")
+    assert without.layers[-1].name == "block_conv2_relu"
+
+
+def test_unknown_normalization_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match="Unknown normalization. Choose one of: batch, group, layer. Received: 'bath'"):
+        conv_norm_relu(keras.Input((4, 4, 3)), 2, "bath")
