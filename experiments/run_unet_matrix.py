@@ -17,11 +17,13 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.unet_recipes import MATRIX, PRESETS, VARIANTS, make_recipe, pick_preset  # noqa: E402
+from experiments.unet_recipes import MATRIX, PRESETS, TUTORIAL, VARIANTS, make_recipe, pick_preset  # noqa: E402
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     add = parser.add_argument
     add("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"], help="dataset (default: %(default)s)")
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
@@ -78,9 +80,11 @@ def main():
     machine = hardware.decide(args.precision)
     print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device, choice.name)
+    if TUTORIAL in args.variants and overrides(args).keys() - {"image_size"}:
+        print(f"{TUTORIAL} keeps the article's own recipe: of these options it takes --image-size alone.")
     matrix = unet_matrix.Matrix(choice, preset, overrides(args), args.variants, args.seeds, machine, args.results)
     return matrix.describe() if args.dry_run else matrix.run(force=args.force)
 
 
 if __name__ == "__main__":
-    run_main(main)
+    sys.exit(run_main(main))

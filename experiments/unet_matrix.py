@@ -118,7 +118,7 @@ class Matrix:
     """
 
     def __init__(self, choice, preset, overrides, variants, seeds, machine, results):
-        self.preset, self.machine, self.results = preset, machine, results
+        self.choice, self.preset, self.machine, self.results = choice, preset, machine, results
         self.recipes = {variant: make_recipe(preset, variant, overrides) for variant in variants}
         base = make_recipe(preset, MATRIX[0], overrides)
         self.data = PetData(choice, preset, base.train_limit, base.test_limit)
@@ -158,7 +158,7 @@ class Matrix:
     def run(self, force=False):
         """Trains what is left, then rewrites the summary; returns the exit code, 1 where a model diverged."""
         diverged = []
-        with runs.lock(self.folder):
+        with runs.lock(self.folder), datasets.naming_damage(self.choice):
             runs.remove_temporary(self.folder)
             left = self._left(force)
             for variant, seed in [m for m in self.models if m not in left]:
@@ -184,6 +184,7 @@ class Matrix:
         """Trains, scores and records one model, going on where an earlier session was killed."""
         recipe, folder = self.recipes[variant], runs.seed_folder(self.folder, variant, seed)
         if force:
+            (folder / runs.RECORD).unlink(missing_ok=True)  # first: a record without weights would look like a clone's
             shutil.rmtree(folder, ignore_errors=True)
         configuration = self._configuration(variant)
         runs.write_json(folder / runs.CONFIG, {"shared": self.shared, "model": configuration})
@@ -269,9 +270,8 @@ class Matrix:
 
 
 def save_weights(model, path):
-    """Saves the model without its optimizer, so that it loads without this project and is a third of the size."""
-    bare = keras.models.clone_model(model)
-    bare.set_weights(model.get_weights())
+    """Saves the model without its optimizer and loss, so that it loads without this project, at a third of the size."""
+    bare = keras.Model(model.input, model.output, name=model.name)  # the same layers, not compiled
     runs.write_atomic(path, bare.save)
 
 

@@ -67,6 +67,17 @@ def unet_section(records, results_dir):
     return "\n\n".join(part.strip() for part in parts if part)
 
 
+def short_table(records):
+    """The run's main table and a sentence on its data, for the README; arguments and result as for `unet_section`."""
+    variants, config = by_variant(records), records[0]["config"]
+    what = (
+        f"{_data(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} pixels, "
+        f"{config['filters']} filters at the first level; {report.hardware(records[0])}."
+    )
+    notes = report.spread_note([len(seeds) for seeds in variants.values()])
+    return f"{_main_table(variants, records)}\n\n{notes} {what}".replace("\n\n ", "\n\n")
+
+
 def _is_tutorial(variant):
     return variant.startswith(TUTORIAL)
 

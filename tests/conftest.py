@@ -18,6 +18,19 @@ def float32_policy():
 
 
 @pytest.fixture(scope="session")
+def disturb():
+    """A function that moves all of a model's weights, batch statistics included, off the values of a new model."""
+
+    def change(model):
+        random = np.random.default_rng(0)
+        for variable in model.weights:
+            if variable.dtype == "float32":
+                variable.assign(variable + random.normal(0, 0.02, variable.shape))
+
+    return change
+
+
+@pytest.fixture(scope="session")
 def as_examples():
     """A function from (image, trimap) pairs, `(h, w, 3)` and `(h, w)` each, to a dataset of TFDS examples."""
 

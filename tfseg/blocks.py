@@ -17,7 +17,7 @@ DOWN_BLOCKS = Registry("down block")
 UP_BLOCKS = Registry("up block")
 NORMALIZATIONS = Registry("normalization")
 
-NORMALIZATIONS.register("batch")(lambda filters, name: layers.BatchNormalization(momentum=0.9, name=name))
+NORMALIZATIONS.register("batch")(lambda filters, name: layers.BatchNormalization(name=name))
 NORMALIZATIONS.register("group")(lambda filters, name: layers.GroupNormalization(_groups(filters), name=name))
 NORMALIZATIONS.register("layer")(lambda filters, name: layers.GroupNormalization(1, name=name))
 

@@ -5,8 +5,11 @@ Parkhi et al. 2012). The trimap travels through resizing and augmentation as it 
 into a target last, under one of three policies (`TARGETS`).
 """
 
+import os
+
 import tensorflow as tf
 
+PARALLEL_CALLS = os.cpu_count() or 1
 PET, BACKGROUND, BORDER = 1, 2, 3
 
 TARGETS = {
@@ -132,7 +135,7 @@ class TrainingData:
         self.steps = self.count // self.batch_size
         self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation
         stored = size * 5 // 4 if augmentation else size
-        self._cached = examples.map(lambda e: resize_example(e, stored), tf.data.AUTOTUNE).cache()
+        self._cached = examples.map(lambda e: resize_example(e, stored), PARALLEL_CALLS).cache()
 
     def epoch(self, epoch):
         """The batches of one epoch: (float32 `(b, size, size, 3)` in [0, 1], uint8 targets `(b, size, size, 1)`)."""
@@ -148,7 +151,7 @@ class TrainingData:
 
         shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
         batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
-        return batches.map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return _without_autotuning(batches.map(finish, PARALLEL_CALLS).prefetch(PARALLEL_CALLS))
 
 
 def evaluation_data(examples, size, batch_size, policy):
@@ -158,4 +161,16 @@ def evaluation_data(examples, size, batch_size, policy):
         image, trimap = resize_example(example, size)
         return tf.cast(image, tf.float32) / 255.0, target_from_trimap(trimap, policy)
 
-    return examples.map(prepare, tf.data.AUTOTUNE).cache().batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    batches = examples.map(prepare, PARALLEL_CALLS).cache().batch(batch_size)
+    return _without_autotuning(batches.prefetch(PARALLEL_CALLS))
+
+
+def _without_autotuning(dataset):
+    """Switches off tf.data's autotuning.
+
+    Its thread looks at the pipeline after 10 ms, 20 ms, 40 ms and so on, and an iterator that ends may have to wait for
+    the next look: an epoch of 11 s then takes 20.5 s, measured with TensorFlow 2.21.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfseg.data import BORDER, resize_example, target_from_trimap
+from tfseg.data import BORDER, PARALLEL_CALLS, resize_example, target_from_trimap
 from tfseg.metrics import ClassScores, ForegroundScores, foreground_mask, foreground_target
 
 
@@ -49,30 +49,31 @@ class Evaluation:
     ious: np.ndarray
 
 
-def evaluate(model, examples, size, policy, flip=False, batch_size=32):
+def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=32):
     """Scores a model on every example of a dataset.
 
     Args:
         model: maps float32 images `(batch, size, size, 3)` in [0, 1] to logits.
         examples: `tf.data.Dataset` of TFDS examples (`image`, `segmentation_mask`).
         size: the model's resolution, in pixels.
-        policy: the target policy that the model was trained on. Under `"trimap"`, pet and border are merged for the
-            binary scores, and the three-class scores are added.
+        policy: the target policy that the model was trained on. Under `"trimap"`, the three-class scores are added.
         flip: average the predictions of each image and its mirror image.
+        target: what the binary scores take for foreground where `policy` is `"trimap"`: `"foreground"` (pet and border
+            merged, the default) or `"pet"`.
         batch_size: images predicted at a time.
 
     Returns:
         An `Evaluation` whose `scores` are those of `ForegroundScores.result`, `iou_native` (dataset-level IoU at the
         photos' own resolution, probabilities resized bilinear), and under `"trimap"` those of `ClassScores.result`.
     """
-    target = foreground_target(policy)
+    target = target or foreground_target(policy)
     scores, native, classes = ForegroundScores(), ForegroundScores(), ClassScores()
     kept = []
 
     def prepare(example):
         return *resize_example(example, size), example["segmentation_mask"]
 
-    for chunk in _chunks(examples.map(prepare, tf.data.AUTOTUNE).prefetch(batch_size), batch_size):
+    for chunk in _chunks(examples.map(prepare, PARALLEL_CALLS).prefetch(batch_size), batch_size):
         images = np.stack([image for image, _, _ in chunk])
         probabilities = predict_probabilities(model, images.astype("float32") / 255.0, flip)
         for (image, trimap, full), probability in zip(chunk, probabilities, strict=True):
@@ -98,7 +99,7 @@ def trivial_scores(examples, size, policy):
     """
     target = foreground_target(policy)
     every, none = ForegroundScores(), ForegroundScores()
-    for _, trimap in examples.map(lambda e: resize_example(e, size), tf.data.AUTOTUNE).as_numpy_iterator():
+    for _, trimap in examples.map(lambda e: resize_example(e, size), PARALLEL_CALLS).as_numpy_iterator():
         truth, border = _truth(trimap, target), trimap[..., 0] == BORDER
         every.update(truth, np.ones_like(truth), border)
         none.update(truth, np.zeros_like(truth), border)

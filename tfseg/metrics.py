@@ -10,7 +10,7 @@ from keras import ops
 
 from tfseg.data import TARGETS
 
-BACKGROUND_CLASS = 1  # of the "trimap" target: pet 0, background 1, border 2
+PET_CLASS, BACKGROUND_CLASS = 0, 1  # of the "trimap" target, whose class 2 is the border
 
 
 def foreground_target(policy):
@@ -32,7 +32,7 @@ def foreground_mask(probabilities, target="foreground"):
     if probabilities.shape[-1] == 1:
         return probabilities[..., 0] > 0.5
     classes = np.argmax(probabilities, axis=-1)
-    return classes == 0 if target == "pet" else classes != BACKGROUND_CLASS
+    return classes == PET_CLASS if target == "pet" else classes != BACKGROUND_CLASS
 
 
 def _ratio(numerator, denominator):
@@ -114,14 +114,15 @@ class ForegroundIoU(keras.metrics.Metric):
     """Dataset-level foreground IoU from logits, for `model.compile(metrics=...)`.
 
     Args:
-        policy: the target policy that the model is trained on, a name in `tfseg.data.TARGETS`. Under `"trimap"`, pet
-            and border count as foreground, in truth and prediction.
+        policy: the target policy that the model is trained on, a name in `tfseg.data.TARGETS`.
+        target: what counts as foreground where `policy` is `"trimap"`, in truth and prediction: `"foreground"` (pet and
+            border) or `"pet"`.
         name: the metric's name.
     """
 
-    def __init__(self, policy="foreground", name="iou", **kwargs):
+    def __init__(self, policy="foreground", target="foreground", name="iou", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.policy = policy
+        self.policy, self.target = policy, target
         self.intersection = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="intersection")
         self.union = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="union")
 
@@ -129,14 +130,17 @@ class ForegroundIoU(keras.metrics.Metric):
         if TARGETS[self.policy] == 1:
             truth, prediction = ops.cast(y_true, "bool"), y_pred > 0
         else:
-            truth = ops.not_equal(ops.squeeze(ops.cast(y_true, "int32"), -1), BACKGROUND_CLASS)
-            prediction = ops.not_equal(ops.argmax(y_pred, axis=-1), BACKGROUND_CLASS)
+            truth = self._is_foreground(ops.squeeze(ops.cast(y_true, "int32"), -1))
+            prediction = self._is_foreground(ops.argmax(y_pred, axis=-1))
         both, either = ops.logical_and(truth, prediction), ops.logical_or(truth, prediction)
         self.intersection.assign_add(ops.sum(ops.cast(both, "float32")))
         self.union.assign_add(ops.sum(ops.cast(either, "float32")))
+
+    def _is_foreground(self, classes):
+        return ops.equal(classes, PET_CLASS) if self.target == "pet" else ops.not_equal(classes, BACKGROUND_CLASS)
 
     def result(self):
         return ops.where(self.union > 0, ops.divide_no_nan(self.intersection, self.union), 1.0)
 
     def get_config(self):
-        return {**super().get_config(), "policy": self.policy}
+        return {**super().get_config(), "policy": self.policy, "target": self.target}

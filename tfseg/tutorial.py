@@ -1,7 +1,9 @@
-"""The network of the Medium article "U-Net implementation from scratch using TensorFlow", as its author wrote it.
+"""The network of the article "U-Net Implementation from Scratch using TensorFlow", as its author wrote it.
 
-It is the reference row of the comparison, so its oddities are kept: batch normalization once per encoder block, called
-with `training=False` (an affine layer that never sees the batch's statistics), none in the decoder, 3x3 transposed
+V. Bhatia 2021, https://medium.com/geekculture/u-net-implementation-from-scratch-using-tensorflow-b4342266e406
+
+It is the reference row of the comparison, so its oddities are kept: batch normalization once per encoder block, held in
+inference mode (an affine layer that never sees the batch's statistics), none in the decoder, 3x3 transposed
 convolutions, and an extra 3x3 convolution before the head.
 """
 
@@ -27,7 +29,7 @@ def build_tutorial_unet(input_shape=(128, 128, 3), filters=32, classes=CLASSES, 
     skips = []
     for level, dropout in enumerate((0.0, 0.0, 0.0, 0.3, 0.3)):
         x = _convs(x, filters * 2**level, name=f"encoder{level + 1}")
-        x = layers.BatchNormalization(name=f"encoder{level + 1}_norm")(x, training=False)
+        x = _affine_normalization(x, name=f"encoder{level + 1}_norm")
         if dropout:
             x = layers.Dropout(dropout, name=f"encoder{level + 1}_dropout")(x)
         if level < 4:
@@ -42,6 +44,17 @@ def build_tutorial_unet(input_shape=(128, 128, 3), filters=32, classes=CLASSES, 
     x = _conv(x, filters, name="head_conv")
     logits = layers.Conv2D(classes, 1, padding="same", dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
+
+
+def _affine_normalization(x, name):
+    """Batch normalization for good in inference mode, whose scale and offset are trained all the same.
+
+    The article's `training=False` at the layer's call no longer does it: since Keras 3, `fit` overrides it.
+    """
+    layer = layers.BatchNormalization(trainable=False, name=name)
+    x = layer(x)
+    layer.gamma.trainable = layer.beta.trainable = True
+    return x
 
 
 def _convs(x, filters, name):

@@ -204,23 +204,37 @@ def fingerprint(datasets, id_feature, choice):
     Raises:
         UserError: if a file is damaged, cut short or missing.
     """
+    result = {}
+    with naming_damage(choice):
+        for key, dataset in datasets.items():
+            size, digest = 0, hashlib.sha256()
+            for ids in dataset.map(lambda example: example[id_feature]).batch(1024).as_numpy_iterator():
+                size += len(ids)
+                digest.update(b"".join((i if isinstance(i, bytes) else str(i).encode()) + b"\n" for i in ids))
+            result[key] = {"size": size, "sha256": digest.hexdigest()}
+    return result
+
+
+@contextlib.contextmanager
+def naming_damage(choice):
+    """Turns what TensorFlow raises over a damaged file, wherever it is read, into a `UserError` that names its folder.
+
+    `fingerprint` finds damaged records; an image that can't be decoded is met only when it is trained on or tested.
+
+    Args:
+        choice: where the data read inside the block comes from.
+    """
     import tensorflow as tf
 
     damage = (tf.errors.DataLossError, tf.errors.OutOfRangeError, tf.errors.InvalidArgumentError)
     damage += (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.PermissionDeniedError)
-    result = {}
-    for key, dataset in datasets.items():
-        size, digest = 0, hashlib.sha256()
-        try:
-            for ids in dataset.map(lambda example: example[id_feature]).batch(1024).as_numpy_iterator():
-                size += len(ids)
-                digest.update(b"".join((i if isinstance(i, bytes) else str(i).encode()) + b"\n" for i in ids))
-        except damage as error:
-            if choice.source == "builtin":
-                raise
-            raise _damaged(prepared_folder(choice.data_dir, choice.name), error) from error
-        result[key] = {"size": size, "sha256": digest.hexdigest()}
-    return result
+    try:
+        yield
+    except damage as error:
+        if choice.source == "builtin" or "IteratorGetNext" not in str(error):  # not the data, but a model's operation
+            raise
+        inner = re.search(r"Iterator::Root\S*: (.+)", str(error))  # what went wrong inside the pipeline
+        raise _damaged(prepared_folder(choice.data_dir, choice.name), inner[1] if inner else error) from error
 
 
 @contextlib.contextmanager

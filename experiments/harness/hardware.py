@@ -6,6 +6,8 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 
+from experiments.harness.errors import UserError
+
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 
 
@@ -53,6 +55,8 @@ def import_tensorflow():
 
             tf.config.list_physical_devices()
             tf.get_logger().setLevel("ERROR")
+        except ModuleNotFoundError as error:
+            raise UserError(f"{error.name} is not installed; run: pip install -r requirements.txt") from None
         except BaseException:
             chatter.seek(0)
             os.write(terminal, chatter.read())

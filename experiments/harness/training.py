@@ -11,13 +11,18 @@ import csv
 import io
 import json
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from experiments.harness.errors import UserError, first_line
 from experiments.harness.runs import write_atomic
+
+DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, OSError, EOFError)
+"""What reading a damaged `.npz` raises."""
 
 
 class TrainingDiverged(Exception):
@@ -59,6 +64,8 @@ class Checkpoint:
 
     def __init__(self, path, model, configuration):
         self.path, self.model = Path(path), model
+        if not model.optimizer.built:  # all its variables, those of a loss scale included, before they are restored
+            model.optimizer.build(model.trainable_variables)
         self.configuration = json.loads(json.dumps(configuration))
         self.best_weights = None
 
@@ -73,9 +80,25 @@ class Checkpoint:
         write_atomic(self.path, lambda path: np.savez(path, **arrays))
 
     def restore(self):
-        """Loads the file into the model; returns its `Progress`, a fresh one where there is none to resume."""
+        """Loads the file into the model.
+
+        Returns:
+            Its `Progress`; a fresh one where there is no file, or one of another configuration.
+
+        Raises:
+            UserError: for a damaged file; the message names it.
+        """
         if not self.path.exists():
             return Progress()
+        try:
+            return self._load()
+        except DAMAGE as error:
+            raise UserError(
+                f"Can't read the checkpoint {self.path} ({first_line(error)}). Delete it, then run the command again: "
+                "this model starts over."
+            ) from error
+
+    def _load(self):
         with np.load(self.path) as arrays:
             meta = json.loads(str(arrays["meta"]))
             if meta["configuration"] != self.configuration:

@@ -12,7 +12,7 @@ def rate(schedule, step):
 def test_corners_and_midpoints():
     schedule = OneCycle(peak=2.0, steps=100, warmup=0.2, start_divisor=10, end_divisor=1000)
     expected = {0: 0.2, 10: (0.2 + 2.0) / 2, 20: 2.0, 60: (2.0 + 0.002) / 2, 100: 0.002}
-    assert {step: rate(schedule, step) for step in expected} == pytest.approx(expected, rel=1e-5)
+    assert {step: rate(schedule, step) for step in expected} == pytest.approx(expected, rel=1e-4)
 
 
 def test_flanks_are_cosines():

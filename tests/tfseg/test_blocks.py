@@ -82,14 +82,6 @@ def test_conv_norm_relu_convolves_normalizes_rectifies():
     assert np.allclose(run(model, [[5, 7, 0], [3, 1, 0], [-1, 9, 0]]), expected, atol=1e-5)
 
 
-def test_batch_statistics_move_a_tenth_of_the_way_in_training():
-    model = as_model(conv_norm_relu, (2, 2, 1), filters=1, kernel_size=1, name="conv")
-    model.get_layer("conv").set_weights([np.ones((1, 1, 1, 1))])
-    model(np.array([2.0, 4.0, 6.0, 8.0], "float32").reshape(1, 2, 2, 1), training=True)
-    _, _, mean, variance = model.get_layer("conv_norm").get_weights()
-    assert np.allclose([mean, variance], [[0.1 * 5], [0.9 * 1 + 0.1 * 5]])  # of the batch: mean 5, variance 5
-
-
 @pytest.mark.parametrize("filters, groups", [(1, 1), (16, 16), (37, 1), (48, 24), (64, 32), (96, 32)])
 def test_group_normalization_has_at_most_32_groups_that_divide_the_filters(filters, groups):
     assert NORMALIZATIONS["group"](filters, "norm").groups == groups

@@ -9,9 +9,8 @@ from keras import layers
 from tfseg import shapes
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
 from tfseg.data import resize_example, target_from_trimap
-from tfseg.evaluate import predict_probabilities
 from tfseg.losses import LOSSES
-from tfseg.metrics import ForegroundScores, foreground_mask
+from tfseg.metrics import ForegroundScores
 from tfseg.unet import build_unet
 
 PAIRS = list(itertools.product(("maxpool", "strided"), ("transpose", "upsample")))
@@ -156,7 +155,7 @@ def test_kernels_have_he_initialisation():
 def parameters_by_hand(filters, depth, down, up):
     """Parameters of a U-Net from RGB to one channel with batch normalization (4 a channel), as a closed form.
 
-    `s1` and `s2` are the sums of f and f**2 over the channels f = filters * 2**level of all levels above the bottleneck.
+    `s1` and `s2` are the sums of f and f**2 over the levels above the bottleneck, f = filters * 2**level.
     """
     s1, s2 = filters * (2**depth - 1), filters**2 * (4**depth - 1) // 3
     bottom = filters * 2**depth
@@ -235,13 +234,14 @@ def test_dropout_outside_its_range_is_an_error(rate):
         build_unet(dropout=rate)
 
 
-def test_own_blocks_take_one_line_and_work_with_the_others(own_blocks, tmp_path):
+def test_own_blocks_take_one_line_and_work_with_the_others(own_blocks):
     DOWN_BLOCKS.register("average")(lambda x, filters, normalization, name: layers.AveragePooling2D(2, name=name)(x))
     UP_BLOCKS.register("nearest")(lambda x, filters, normalization, name: layers.UpSampling2D(2, name=name)(x))
     for down, up in (("average", "nearest"), ("average", "transpose"), ("strided", "nearest")):
         model = build_unet((8, 16, 3), filters=2, depth=2, down=down, up=up)
         assert model(noise(1, 8, 16, 3)).shape == (1, 8, 16, 1)
-        assert isinstance(model.get_layer("down1"), layers.AveragePooling2D) if down == "average" else True
+        kinds = {type(layer) for layer in model.layers}
+        assert (layers.AveragePooling2D in kinds, layers.UpSampling2D in kinds) == (down == "average", up == "nearest")
     with pytest.raises(ValueError, match="Choose one of: average, maxpool, strided. Received: 'avg'"):
         build_unet(down="avg")
 
@@ -262,13 +262,10 @@ def test_head_is_float32_under_any_policy(policy):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("down, up", [("maxpool", "transpose"), ("strided", "upsample")])
-def test_saved_model_predicts_the_same_without_custom_objects(tmp_path, monkeypatch, policy, down, up):
+def test_saved_model_predicts_the_same_without_custom_objects(tmp_path, monkeypatch, disturb, policy, down, up):
     keras.config.set_dtype_policy(policy)
     model = build_unet((16, 8, 3), classes=3, filters=2, depth=2, down=down, up=up, dropout=0.2)
-    random = np.random.default_rng(0)
-    for variable in model.variables:  # the batch statistics, too, are none that a new model starts with
-        if variable.dtype == "float32":
-            variable.assign(variable + random.uniform(0.05, 0.1, variable.shape))
+    disturb(model)
     images = noise(2, 16, 8, 3)
     expected = np.asarray(model(images))
     model.save(tmp_path / "model.keras")
@@ -278,8 +275,8 @@ def test_saved_model_predicts_the_same_without_custom_objects(tmp_path, monkeypa
     for name in list(registered):
         monkeypatch.delitem(registered, name)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert [layer.compute_dtype for layer in loaded.layers] == [layer.compute_dtype for layer in model.layers]
-    assert np.ptp(expected) > 0.01
+    assert [layer.compute_dtype for layer in loaded.layers[1:]] == [layer.compute_dtype for layer in model.layers[1:]]
+    assert np.isfinite(expected).all() and np.ptp(expected) > 0.01
     assert np.allclose(np.asarray(loaded(images)), expected, rtol=1e-6, atol=1e-6)
 
 
@@ -305,18 +302,20 @@ def test_every_variant_learns_six_images_by_heart(six_images, down, up, loss):
     images, targets = six_images
     model = build_unet((32, 32, 3), filters=8, depth=2, down=down, up=up)
     model.compile(keras.optimizers.Adam(0.01), LOSSES[loss], jit_compile=False)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.8  # in a run this short, the moving statistics have to keep up
 
     def iou():
         scores = ForegroundScores()
-        predictions = foreground_mask(predict_probabilities(model, images))
-        for truth, prediction in zip(targets[..., 0], predictions, strict=True):
-            scores.update(truth, prediction)
+        for truth, logits in zip(targets[..., 0], np.asarray(model(images)), strict=True):
+            scores.update(truth, logits[..., 0] > 0)
         return scores.result()["iou"]
 
     assert iou() < 0.6
-    for _ in range(5):
-        for _ in range(30):
+    for _ in range(15):
+        for _ in range(10):
             model.train_on_batch(images, targets)
         if iou() > 0.9:
             return
-    assert iou() > 0.9
+    pytest.fail(f"IoU on the training images after 150 steps: {iou()}")

@@ -1,0 +1,47 @@
+"""Puts tables from the records into README.md, between its `<!-- table FOLDER -->` and `<!-- end of table -->` lines.
+
+    python experiments/readme.py
+
+FOLDER is a run folder below `results/`, such as `unet/oxford_iiit_pet/cpu`. No figure in the README is typed in.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from experiments import unet_report  # noqa: E402
+from experiments.harness import report  # noqa: E402
+from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.runs import write_atomic  # noqa: E402
+
+BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def fill_tables(text, results):
+    """Returns a Markdown text with every table block filled from the records below `results`."""
+    records = report.read_records(results)
+
+    def fill(match):
+        head, folder, end = match.groups()
+        run = [record for record in records if record["folder"].startswith(f"{folder}/")]
+        if not run:
+            raise UserError(f"README.md asks for the table of {folder}, and {results} has no record of it.")
+        return f"{head}\n{unet_report.short_table(run)}\n\n{end}"
+
+    return BLOCK.sub(fill, text)
+
+
+def main():
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    readme = ROOT / "README.md"
+    write_atomic(readme, fill_tables(readme.read_text(), ROOT / "results"))
+
+
+if __name__ == "__main__":
+    run_main(main)

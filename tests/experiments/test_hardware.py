@@ -1,0 +1,126 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+from experiments.harness import hardware
+
+ROOT = Path(__file__).parents[2]
+
+PLAIN_X86 = """processor\t: 0
+model name\t: Intel(R) Xeon(R) CPU @ 2.20GHz
+flags\t\t: fpu sse2 avx2 avx512f avx512_vnni
+vmx flags\t: vnmi amx_bf16
+bugs\t\t: spectre_v1
+"""
+X86 = PLAIN_X86.replace("avx512_vnni", "avx512_vnni avx512_bf16")
+AMX = PLAIN_X86.replace("avx512_vnni", "amx_bf16 amx_tile")
+ARM = "processor\t: 0\nFeatures\t: fp asimd i8mm bf16\nCPU implementer\t: 0x41\n"
+PLAIN_ARM = "processor\t: 0\nFeatures\t: fp asimd ebf16x\n"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Describes another machine to `decide`: text of /proc/cpuinfo, and compute capabilities of GPUs."""
+
+    def describe(cpuinfo="", capabilities=()):
+        monkeypatch.setattr(hardware, "_cpuinfo", cpuinfo.splitlines)
+        details = dict(enumerate({"device_name": "Tesla", "compute_capability": c} for c in capabilities))
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(details))
+        monkeypatch.setattr(tf.config.experimental, "get_device_details", details.__getitem__)
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    "cpuinfo, expected",
+    [(X86, True), (AMX, True), (ARM, True), (PLAIN_X86, False), (PLAIN_ARM, False), ("", False)],
+    ids=["avx512", "amx", "arm", "plain x86", "plain arm", "unknown"],
+)
+def test_bfloat16_is_read_off_the_processors_flags(machine, cpuinfo, expected):
+    machine(cpuinfo)
+    assert hardware.cpu_has_bfloat16() is expected
+    decision = hardware.decide()
+    assert decision.precision == ("mixed_bfloat16" if expected else "float32")
+    assert keras.mixed_precision.dtype_policy().name == decision.precision
+    assert (decision.device, decision.gpus, decision.xla) == ("CPU", 0, False)
+
+
+def test_cpu_is_called_by_its_model_name(machine):
+    machine(X86)
+    decision = hardware.decide()
+    assert decision.name == "Intel(R) Xeon(R) CPU @ 2.20GHz"
+    assert decision.cores == len(os.sched_getaffinity(0))
+    machine(ARM)
+    assert hardware.decide().name != ""
+
+
+@pytest.mark.parametrize(
+    "capabilities, precision",
+    [
+        ([(8, 0)], "mixed_bfloat16"),
+        ([(9, 0)], "mixed_bfloat16"),
+        ([(10, 0)], "mixed_bfloat16"),
+        ([(7, 5)], "mixed_float16"),
+        ([(9, 0), (7, 0)], "mixed_float16"),  # the weakest card decides
+    ],
+)
+def test_gpu_precision_follows_the_compute_capability(machine, capabilities, precision):
+    machine(PLAIN_X86, capabilities)
+    decision = hardware.decide()
+    assert (decision.device, decision.name, decision.gpus) == ("GPU", "Tesla", len(capabilities))
+    assert decision.precision == keras.mixed_precision.dtype_policy().name == precision
+    assert decision.xla is True
+    assert decision.reason == "compute capability " + ".".join(map(str, min(capabilities)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("capabilities", [(), [(9, 0)]], ids=["CPU", "GPU"])
+def test_precision_asked_for_is_kept(machine, precision, capabilities):
+    machine(X86, capabilities)
+    decision = hardware.decide(precision)
+    assert decision.precision == keras.mixed_precision.dtype_policy().name == precision
+    assert decision.reason == "as asked"
+    assert decision.xla is bool(capabilities)
+
+
+def test_one_line_and_a_record_say_the_decision(machine):
+    machine(PLAIN_X86, [(8, 6), (8, 6)])
+    decision = hardware.decide()
+    assert str(decision) == (f"GPU 2 x Tesla, {decision.cores} cores; mixed_bfloat16 (compute capability 8.6); XLA on")
+    assert decision.record() == {
+        "device": "GPU",
+        "name": "Tesla",
+        "cores": decision.cores,
+        "gpus": 2,
+        "precision": "mixed_bfloat16",
+        "xla": True,
+        "reason": "compute capability 8.6",
+    }
+
+
+def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working():
+    code = """
+import os, sys
+from experiments.harness.hardware import import_tensorflow
+import_tensorflow()
+import tensorflow
+os.write(2, b"still here\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "still here\n")
+
+
+def test_import_that_fails_shows_what_was_said(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'no such library\\n')\nraise ImportError('broken')"
+    )
+    code = "from experiments.harness.hardware import import_tensorflow\nimport_tensorflow()"
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=env)
+    assert done.returncode == 1
+    assert "no such library\n" in done.stderr and done.stderr.endswith("ImportError: broken\n")

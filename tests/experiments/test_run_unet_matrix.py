@@ -1,0 +1,264 @@
+"""What a user sees who types something wrong, or whose machine lacks something: one clear line, soon."""
+
+import errno
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.run_unet_matrix import overrides, parse_arguments
+from experiments.unet_recipes import MATRIX, VARIANTS
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
+
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules), "imported TensorFlow"
+"""
+
+
+def start(tmp_path, *command):
+    """Runs Python with no network, no prepared data and an empty home."""
+    closed = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
+    env = {**os.environ, **closed, "no_proxy": "", "NO_PROXY": "", "HOME": str(tmp_path / "home")}
+    env.pop("TFDS_DATA_DIR", None)
+    command = [sys.executable, *map(str, command)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=env)
+
+
+def quick(tmp_path, *options):
+    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
+    return start(tmp_path, "-c", WITHOUT_TENSORFLOW, SCRIPT, *options)
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (["--variants", "mp-tr-bec"], "argument --variants: invalid choice: 'mp-tr-bec' (choose from "),
+        (["--presett", "smoke"], "unrecognized arguments: --presett smoke"),
+        (["--data-di=/data"], "unrecognized arguments: --data-di=/data"),  # an abbreviation would end up in records
+        (["smoke"], "unrecognized arguments: smoke"),
+        (["--preset", "tiny"], "argument --preset: invalid choice: 'tiny'"),
+        (["--data", "cats"], "argument --data: invalid choice: 'cats'"),
+        (["--target", "dog"], "argument --target: invalid choice: 'dog'"),
+        (["--precision", "int8"], "argument --precision: invalid choice: 'int8'"),
+        (["--epochs", "two"], "argument --epochs: invalid whole_number value: 'two'"),
+        (["--epochs", "0"], "argument --epochs: must be at least 1, received 0"),
+        (["--batch-size", "-8"], "argument --batch-size: must be at least 1, received -8"),
+        (["--seeds", "0", "-1"], "argument --seeds: must be at least 0, received -1"),
+        (["--variants"], "argument --variants: expected at least one argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistyped_option(tmp_path, options, line):
+    done = quick(tmp_path, *options, "--results", tmp_path / "results")
+    *usage, last = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == ""
+    assert last.startswith(f"run_unet_matrix.py: error: {line}")
+    assert usage[0].startswith("usage: run_unet_matrix.py ") and all(more.startswith(" ") for more in usage[1:])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (
+            ["--image-size", "100"],
+            "--image-size must be divisible by 16, since the U-Net halves it 4 times. Received: 100",
+        ),
+        (
+            ["--preset", "cpu", "--image-size", "48"],
+            "--image-size must be divisible by 32, since the U-Net halves it 5 times. Received: 48",
+        ),
+        (
+            ["--preset", "smoke", "--variants", "all", "--image-size", "20"],
+            "--image-size must be divisible by 16, since the U-Net halves it 4 times. Received: 20",
+        ),
+        (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
+        (["--data", "shapes", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
+        (["--data", "shapes", "--results", "file"], "Can't write to file: File exists. Choose another folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_cannot_work(tmp_path, options, line):
+    (tmp_path / "file").write_text("")
+    done = quick(tmp_path, "--results", "results", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_pets_that_cannot_be_had(tmp_path):
+    started = time.monotonic()
+    done = quick(tmp_path, "--data", "oxford_iiit_pet", "--results", "results")
+    assert time.monotonic() - started < 15
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: oxford_iiit_pet is not prepared in") and done.stderr.count("\n") == 1
+    for part in ("Connection refused", "tfds.load('oxford_iiit_pet')", "--data-dir", "--data shapes"):
+        assert part in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_answers_without_tensorflow(tmp_path):
+    done = quick(tmp_path, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
+    assert all(word in text for word in ("--data-dir", "--preset", "--variants", "--dry-run", "--force", *VARIANTS))
+
+
+def test_defaults_leave_the_recipe_alone():
+    args = parse_arguments([])
+    assert (args.data, args.preset, args.variants, args.seeds) == ("auto", "auto", list(MATRIX), [0])
+    assert overrides(args) == {} and args.results == ROOT / "results"
+    assert (args.force, args.dry_run, args.precision, args.data_dir) == (False, False, "auto", None)
+
+
+def test_options_become_overrides():
+    args = parse_arguments(shlex.split("--variants tutorial mp-tr-dice tutorial --seeds 2 1 2 --epochs 3 --target pet"))
+    assert (args.variants, args.seeds) == (["tutorial", "mp-tr-dice"], [2, 1])  # each once
+    assert overrides(args) == {"epochs": 3, "target": "pet"}
+    assert parse_arguments(["--variants", "mp-tr-dice", "all"]).variants == list(VARIANTS)
+
+
+# Runs
+
+
+def test_dry_run_says_the_work_and_writes_nothing(tmp_path):
+    options = shlex.split(
+        "--preset smoke --data shapes --precision float32 --variants all --seeds 0 1 --dry-run --results"
+    )
+    done = start(tmp_path, SCRIPT, *options, tmp_path / "results")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert "shapes: 72 train images (7 of them for validation), 16 test images." in lines
+    assert any(line.endswith("XLA off") and "float32 (as asked)" in line for line in lines)
+    to_do = [line for line in lines if "  to do  " in line]
+    assert [line.split()[0] for line in to_do] == 2 * list(VARIANTS)
+    assert all("2 epochs, 130 images of side 32" in line for line in to_do)  # 128 images are the budget, 65 an epoch
+    assert lines[-1] == "10 of 10 models to train, 1,300 images in all. Nothing was written."
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    """A TFDS `data_dir` with a small prepared `oxford_iiit_pet`: 80 train and 20 test images."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    def example(i):
+        trimap = tf.repeat(tf.constant([1, 3, 2], tf.uint8), [16, 4, 20])  # columns: pet, border, background
+        return {
+            "image": tf.fill((40, 40, 3), tf.cast(2 * i, tf.uint8)),
+            "segmentation_mask": tf.tile(trimap[None, :, None], (40, 1, 1)),
+            "file_name": tf.strings.format("pet_{}.jpg", i),
+        }
+
+    features = {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "segmentation_mask": tfds.features.Image(shape=(None, None, 1), use_colormap=True),
+        "file_name": tfds.features.Text(),
+    }
+    folder = tmp_path_factory.mktemp("data")
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="oxford_iiit_pet",
+        version="4.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={key: tf.data.Dataset.range(*r).map(example) for key, r in SPLITS.items()},
+        data_dir=folder,
+    )
+    return folder
+
+
+SPLITS = {"train": (0, 80), "test": (80, 100)}
+
+
+def rewrite(shard, change):
+    """Replaces the 31st record's image by what `change` makes of it; the record stays valid."""
+    import tensorflow as tf
+
+    records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    example = tf.train.Example.FromString(records[30])
+    image = example.features.feature["image"].bytes_list.value
+    image[0] = change(image[0])
+    records[30] = example.SerializeToString()
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@pytest.mark.parametrize("damage", ["cut", pytest.param("image", marks=pytest.mark.slow)])
+def test_damaged_data_is_named_and_the_repaired_data_goes_on(tmp_path, pets, damage):
+    shutil.copytree(pets, tmp_path / "data")
+    folder = tmp_path / "data" / "oxford_iiit_pet" / "4.0.0"
+    shard = folder / "oxford_iiit_pet-train.tfrecord-00000-of-00001"
+    whole = shard.read_bytes()
+    if damage == "cut":
+        shard.write_bytes(whole[: len(whole) // 2])
+    else:
+        rewrite(shard, lambda image: b"\0" * len(image))
+    options = shlex.split("--preset smoke --precision float32 --variants mp-tr-bce --data-dir data --results results")
+    done = start(tmp_path, SCRIPT, *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: damaged data in {folder} (") and done.stderr.count("\n") == 1
+    assert done.stderr.endswith("; delete that folder and prepare it again\n")
+    assert "Data: oxford_iiit_pet, prepared in" in done.stdout
+    if damage == "image":
+        assert "(Unknown image file format" in done.stderr
+        shard.write_bytes(whole)
+        done = start(tmp_path, SCRIPT, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [p.parent.name for p in (tmp_path / "results").rglob("record.json")] == ["seed-0"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_while_saving_a_model(tmp_path):
+    import keras
+
+    from experiments.unet_matrix import save_weights
+
+    (tmp_path / "model.keras").write_bytes(b"old")
+    (tmp_path / f".model.{os.getpid()}.tmp.keras").symlink_to("/dev/full")  # writing to it fails as on a full disk
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(300)(inputs))
+    with pytest.raises(OSError) as raised:
+        save_weights(model, tmp_path / "model.keras")
+    assert raised.value.errno == errno.ENOSPC  # which run_main turns into one line
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_saved_weights_load_without_this_project(tmp_path, disturb):
+    from experiments.unet_matrix import build_model, save_weights
+    from experiments.unet_recipes import make_recipe
+
+    images, expected = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32"), {}
+    np.save(tmp_path / "images.npy", images)
+    for variant in ("strconv-ups-dice", "tutorial"):
+        model = build_model(make_recipe("smoke", variant, {}), seed=3, steps=10)
+        disturb(model)
+        save_weights(model, tmp_path / f"{variant}.keras")
+        expected[variant] = model.predict(images, verbose=0)
+    code = """
+import keras, numpy as np, sys
+for variant in sys.argv[1:]:
+    model = keras.models.load_model(f"{variant}.keras")
+    assert not model.compiled
+    np.save(f"{variant}.npy", model.predict(np.load("images.npy"), verbose=0))
+"""
+    done = start(tmp_path, "-c", code, *expected)
+    assert done.returncode == 0, done.stderr
+    for variant, logits in expected.items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{variant}.npy"), logits, rtol=1e-4, atol=1e-5)

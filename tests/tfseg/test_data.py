@@ -1,0 +1,288 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from tfseg.data import (
+    BACKGROUND,
+    TARGETS,
+    TrainingData,
+    _colour_jitter,
+    _crop,
+    _random_boxes,
+    augment,
+    evaluation_data,
+    resize_example,
+    target_from_trimap,
+)
+
+PET_ON_THE_LEFT = np.full((40, 40), 2, "uint8")
+PET_ON_THE_LEFT[8:33, 2:24] = 3
+PET_ON_THE_LEFT[12:29, 7:19] = 1
+
+
+def seed(first, second=0):
+    return tf.constant([first, second])
+
+
+def batch(*trimaps):
+    """Grey images, of brightness 0 for background, 80 for border and 160 for pet, and the trimaps `(n, h, w, 1)`."""
+    trimaps = np.stack(trimaps)[..., None].astype("uint8")
+    return np.array([0, 160, 0, 80], "uint8")[trimaps].repeat(3, axis=-1), trimaps
+
+
+def away_from_edges(trimap, pixels):
+    """Where all trimap values within so many pixels are the same, `(h, w)`; beyond the picture's edge they are not."""
+    size = 2 * pixels + 1
+    return ndimage.maximum_filter(trimap, size) == ndimage.minimum_filter(trimap, size, mode="constant", cval=0)
+
+
+@pytest.fixture(scope="module")
+def twelve(as_examples):
+    """Twelve examples of 10 x 10 pixels; number n is grey 20 n, and pet, background or border throughout in turn."""
+    return as_examples(*((np.full((10, 10, 3), 20 * n), np.full((10, 10), n % 3 + 1)) for n in range(12)))
+
+
+def numbers(images):
+    """Which of the `twelve` these are, from their centres; slightly augmented images are known, too."""
+    return np.round(np.asarray(images)[:, 4, 4, 0] * 255 / 20).astype(int).tolist()
+
+
+def read(batches):
+    """All batches: list of image numbers of each, images `(n, h, w, 3)`, targets `(n, h, w, 1)`."""
+    pairs = list(batches.as_numpy_iterator())
+    images, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return [numbers(images) for images, _ in pairs], images, targets
+
+
+@pytest.mark.parametrize(
+    "policy, expected", [("foreground", [1, 0, 1, 0]), ("pet", [1, 0, 0, 0]), ("trimap", [0, 1, 2, 1])]
+)
+def test_target_policies_by_value(policy, expected):
+    for trimap in (np.array([[1, 2, 3, 2]], "uint8"), tf.constant([[1, 2, 3, 2]], tf.uint8)):
+        target = target_from_trimap(trimap, policy)
+        assert target.dtype == tf.uint8 and np.array_equal(target, [expected])
+    assert max(expected) == max(TARGETS[policy] - 1, 1)  # as many classes as the model has channels for
+
+
+def test_unknown_policy_is_an_error_that_lists_the_known():
+    with pytest.raises(ValueError, match="Choose one of: foreground, pet, trimap. Received: 'background'"):
+        target_from_trimap(np.ones((1, 1)), "background")
+
+
+def test_resizing_takes_the_nearest_trimap_value_and_an_antialiased_image():
+    trimap = np.array([[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2, 3], [1, 1, 2, 2]], "uint8")
+    image = np.tile(np.array([0, 0, 255, 255], "uint8")[None, :, None], (4, 1, 3))
+    small, mask = resize_example({"image": image, "segmentation_mask": trimap[..., None]}, 2)
+    assert mask.dtype == tf.uint8 and np.array_equal(mask[..., 0], [[3, 2], [1, 2]])  # odd rows and columns
+    # A triangle two pixels wide around x = 1 weighs columns 0 to 2 with 3/4, 3/4, 1/4: 255 / 7 = 36.4, and mirrored.
+    assert small.dtype == tf.uint8 and np.array_equal(small, np.tile([[[36], [219]]], (2, 1, 3)))
+
+
+def test_resizing_makes_a_square_of_any_shape_and_invents_no_class():
+    random = np.random.default_rng(0)
+    for height, width, size in ((7, 13, 5), (30, 11, 16), (9, 9, 24)):
+        image = random.integers(0, 256, (height, width, 3), "uint8")
+        trimap = random.integers(1, 4, (height, width, 1), "uint8")
+        small, mask = resize_example({"image": image, "segmentation_mask": trimap}, size)
+        assert small.shape == (size, size, 3) and mask.shape == (size, size, 1)
+        assert set(np.unique(mask)) <= {1, 2, 3}
+
+
+@pytest.mark.parametrize("stored, size", [(40, 32), (33, 48)])
+def test_augmented_masks_hold_exactly_the_three_classes_and_images_stay_in_range(stored, size):
+    random = np.random.default_rng(0)
+    trimaps = random.integers(1, 4, (32, stored, stored, 1), "uint8")
+    images = random.integers(0, 256, (32, stored, stored, 3), "uint8")
+    for strength in (0.0, 0.1, 1.0, 2.0, 4.0):
+        for number in range(4):
+            out, masks = augment(images, trimaps, seed(number), size, strength)
+            assert out.shape == (32, size, size, 3) and out.dtype == tf.float32
+            assert masks.shape == (32, size, size, 1) and masks.dtype == tf.uint8
+            assert set(np.unique(masks)) == {1, 2, 3}
+            assert np.min(out) >= 0 and np.max(out) <= 1
+
+
+@pytest.mark.parametrize("size", [24, 46, 91, 384])
+def test_rounding_never_pushes_the_last_row_out_of_the_image(size):
+    """At these sizes (size - 1) * ((stored - 1) / (size - 1)) exceeds stored - 1 in float32."""
+    stored = size * 5 // 4
+    images, trimaps = batch(np.ones((stored, stored)))
+    for boxes in ([[0.0, 0, 1, 1]], [[0.0, 1, 1, 0]]):
+        for pixels, method in ((images, "bilinear"), (trimaps, "nearest")):
+            assert (np.asarray(_crop(pixels, tf.constant(boxes), size, method, outside=0)) > 0).all()
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0, 3.0])
+def test_image_and_mask_go_through_the_same_geometry(strength):
+    """In an image that is 60 times its trimap, every pixel away from class edges still is."""
+    trimaps = np.tile(PET_ON_THE_LEFT[..., None], (64, 1, 1, 1))
+    boxes = _random_boxes(64, seed(1), strength)
+    images = np.asarray(_crop(60 * trimaps, boxes, 32, "bilinear", outside=60 * BACKGROUND))[..., 0]
+    masks = np.asarray(_crop(trimaps, boxes, 32, "nearest", outside=BACKGROUND))[..., 0]
+    checked = 0
+    for image, mask in zip(images, masks, strict=True):
+        certain = away_from_edges(mask, 3)
+        assert np.allclose(image[certain], 60 * mask[certain], atol=1e-2)
+        checked += len(np.unique(mask[certain])) > 1
+    assert checked > 48  # most of the 64 have two classes to tell apart
+
+
+def test_augmented_image_and_mask_show_the_same_window_and_the_same_side():
+    """Recolouring maps each grey to one other and keeps their order; black around the image is background."""
+    images, trimaps = batch(*[PET_ON_THE_LEFT] * 64)
+    images, masks = augment(images, trimaps, seed(5), 32)
+    mirrored = 0
+    for image, mask in zip(np.asarray(images), np.asarray(masks)[..., 0], strict=True):
+        certain = away_from_edges(mask, 2)
+        greys = [image[certain & (mask == value)] for value in (2, 3, 1)]
+        assert all(np.ptp(grey) < 1e-3 for grey in greys if grey.size)
+        means = [grey.mean() for grey in greys if grey.size]
+        assert len(means) >= 2 and (np.diff(means) > 0.1).all()
+        columns = np.nonzero(mask != BACKGROUND)[1]
+        mirrored += columns.mean() > 15.5
+    assert 16 < mirrored < 48
+
+
+def test_windows_have_the_sides_positions_and_flips_that_are_documented():
+    y1, x1, y2, x2 = np.asarray(_random_boxes(4000, seed(3), 1.0), float).T
+    flipped = x1 > x2
+    assert 0.47 < flipped.mean() < 0.53
+    x1, x2 = np.minimum(x1, x2), np.maximum(x1, x2)
+    height, width = y2 - y1, x2 - x1
+    side, aspect = np.sqrt(height * width), height / width
+    assert 0.685 < side.min() < 0.70 and 1.09 < side.max() < 1.10
+    assert 0.83 < aspect.min() < 0.84 and 1.19 < aspect.max() < 1.201
+    for low, high in ((y1, y2), (x1, x2)):  # within the image, or around all of it
+        small = high - low < 1
+        assert (low[small] >= 0).all() and (high[small] <= 1 + 1e-6).all()
+        assert (low[~small] <= 0).all() and (high[~small] >= 1 - 1e-6).all()
+        assert low[small].std() > 0.05
+
+
+def test_around_the_image_there_is_black_background():
+    images, trimaps = batch(*[np.ones((20, 20))] * 8)
+    boxes = tf.constant([[-0.25, -0.25, 1.25, 1.25]] * 8)
+    mask = np.asarray(_crop(trimaps, boxes, 31, "nearest", outside=BACKGROUND))[0, ..., 0]
+    # 31 samples span 1.5 sides of 19 pixels, 0.95 pixels apart: the image takes samples 5 to 25
+    assert (mask[5:26, 5:26] == 1).all() and (mask != 1).sum() == 31**2 - 21**2
+    image = np.asarray(_crop(images, boxes, 31, "bilinear", outside=0))[0, ..., 0]
+    assert np.array_equal(image == 160, mask == 1) and np.array_equal(image == 0, mask == BACKGROUND)
+
+
+def test_strength_0_only_resizes():
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (4, 13, 13, 3), "uint8")
+    trimaps = random.integers(1, 4, (4, 13, 13, 1), "uint8")
+    for size, step in ((13, 1), (7, 2)):  # corners stay corners: 7 samples are every other one of 13
+        for number in range(3):
+            out, masks = augment(images, trimaps, seed(number), size, strength=0)
+            assert np.allclose(out, images[:, ::step, ::step] / 255, atol=1e-4)
+            assert np.array_equal(masks, trimaps[:, ::step, ::step])
+
+
+def test_augmentation_is_a_pure_function_of_its_seed():
+    images, trimaps = batch(*[PET_ON_THE_LEFT] * 4)
+    first, again = (augment(images, trimaps, seed(7, 11), 32) for _ in range(2))
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    for other in (seed(8, 11), seed(7, 12)):
+        changed = augment(images, trimaps, other, 32)
+        for index in range(4):
+            assert np.mean(np.asarray(first[0][index]) != np.asarray(changed[0][index])) > 0.1
+            assert not np.array_equal(first[1][index], changed[1][index])
+
+
+def test_images_of_a_batch_are_augmented_each_in_its_own_way():
+    images, trimaps = batch(*[PET_ON_THE_LEFT] * 6)
+    images, masks = augment(images, trimaps, seed(0), 32)
+    assert len({np.asarray(image).tobytes() for image in images}) == 6
+    assert len({np.asarray(mask).tobytes() for mask in masks}) == 6
+
+
+def test_recolouring_of_grey_images_is_a_shift_within_its_bounds():
+    """One grey has no contrast and no saturation, so only brightness shows: 0.5 +- 0.6 * 0.25 at strength 1."""
+    grey = tf.fill((500, 2, 2, 3), 0.5)
+    shifted = np.asarray(_colour_jitter(grey, seed(0), 1.0))
+    assert np.ptp(shifted, axis=(1, 2, 3)).max() < 1e-6
+    assert 0.35 <= shifted.min() < 0.36 and 0.64 < shifted.max() <= 0.65
+    assert abs(shifted.mean() - 0.5) < 0.01
+
+
+def test_recolouring_at_strength_0_changes_nothing():
+    images = np.random.default_rng(0).random((2, 5, 5, 3), "float32")
+    assert np.allclose(_colour_jitter(tf.constant(images), seed(0), 0.0), images, atol=1e-6)
+
+
+@pytest.mark.parametrize("augmentation", [0.0, 1e-3])
+def test_an_epoch_shows_every_image_once_and_is_the_same_for_the_same_seed(twelve, augmentation):
+    def data(number):
+        return TrainingData(twelve, 8, 4, "trimap", number, augmentation)
+
+    first = data(3)
+    order, images, targets = read(first.epoch(5))
+    assert [len(part) for part in order] == [4, 4, 4] and first.steps == 3
+    order = sum(order, [])
+    assert sorted(order) == list(range(12)) and order != list(range(12))
+    assert images.shape == (12, 8, 8, 3) and images.dtype == np.float32
+    assert targets.shape == (12, 8, 8, 1) and targets.dtype == np.uint8
+    assert np.array_equal(targets[:, 4, 4, 0], np.array(order) % 3)  # each image has its own trimap
+
+    _, *again = read(first.epoch(5))
+    _, *resumed = read(data(3).epoch(5))  # without the epochs before
+    for other in (again, resumed):
+        assert all(np.array_equal(*pair) for pair in zip((images, targets), other, strict=True))
+    for other in (first.epoch(6), data(4).epoch(5)):
+        assert sum(read(other)[0], []) != order
+
+
+def test_epochs_steps_and_seeds_augment_differently(as_examples):
+    """Two photos that are the same, in batches of one: every time they are shown, they look different."""
+    photo = (batch(PET_ON_THE_LEFT)[0][0], PET_ON_THE_LEFT)
+    examples = as_examples(photo, photo)
+    shown = []
+    for number in (0, 1):
+        data = TrainingData(examples, 32, 1, "foreground", number)
+        shown += [image.tobytes() for epoch in (0, 1) for image, _ in data.epoch(epoch).as_numpy_iterator()]
+    assert len(shown) == len(set(shown)) == 8
+
+
+def test_the_last_incomplete_batch_is_dropped(twelve):
+    data = TrainingData(twelve, 8, 5, "foreground", augmentation=0)
+    order, _, targets = read(data.epoch(0))
+    assert [len(part) for part in order] == [5, 5] and data.steps == 2
+    order = sum(order, [])
+    assert len(set(order)) == 10
+    assert np.array_equal(targets[:, 0, 0, 0], np.array(order) % 3 != 1)
+    left_out = {tuple(set(range(12)) - set(sum(read(data.epoch(n))[0], []))) for n in range(4)}
+    assert len(left_out) > 1  # not always the same two
+
+
+def test_a_dataset_smaller_than_a_batch_is_one_batch(twelve):
+    data = TrainingData(twelve.take(3), 8, 32, "pet", augmentation=0)
+    (order,), _, targets = read(data.epoch(0))
+    assert sorted(order) == [0, 1, 2] and (data.batch_size, data.steps) == (3, 1)
+    assert np.array_equal(targets[:, 0, 0, 0], np.array(order) % 3 == 0)
+
+
+def test_training_data_needs_to_know_how_many_there_are(twelve):
+    for examples, cardinality in ((twelve.filter(lambda _: True), -2), (twelve.take(0), 0), (twelve.repeat(), -1)):
+        with pytest.raises(ValueError, match=f"known size, not empty. Received: cardinality={cardinality}"):
+            TrainingData(examples, 8, 4, "foreground")
+
+
+def test_augmented_training_images_are_cut_from_larger_ones(as_examples):
+    """They are stored at 5/4 of the training size: a pattern too fine for 8 pixels is still there in 10."""
+    stripes = np.tile(np.array([0, 255], "uint8")[None, :, None], (10, 5, 3))
+    examples = as_examples((stripes, np.ones((10, 10))))
+    (_, plain, _), (_, augmented, _) = (
+        read(TrainingData(examples, 8, 1, "pet", augmentation=strength).epoch(0)) for strength in (0, 1e-3)
+    )
+    assert np.ptp(augmented) > 0.9 > np.ptp(plain)
+
+
+def test_evaluation_data_keeps_the_order_and_all_images(twelve):
+    for _ in range(2):
+        order, images, targets = read(evaluation_data(twelve.take(5), 6, 2, "trimap"))
+        assert order == [[0, 1], [2, 3], [4]]
+        assert images.dtype == np.float32 and np.allclose(images[3], 60 / 255)
+        assert targets.shape == (5, 6, 6, 1) and targets[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]

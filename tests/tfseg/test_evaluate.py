@@ -1,0 +1,216 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from tfseg.evaluate import evaluate, predict_probabilities, trivial_scores
+
+# Three photos of 4 x 4 pixels: part of one is pet, nothing of the next, all of the last.
+TRIMAPS = np.array(
+    [
+        [[1, 1, 3, 2], [1, 1, 3, 2], [3, 3, 3, 2], [2, 2, 2, 2]],
+        np.full((4, 4), 2),
+        np.full((4, 4), 1),
+    ]
+)
+FOUND = np.array(
+    [
+        [[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]],
+        np.zeros((4, 4)),
+        [[0, 0, 1, 1]] * 4,
+    ]
+)
+
+
+def pixel_model(channels, size=4):
+    """Reads its prediction off each pixel: red where foreground, or red, green, blue for classes 0, 1, 2."""
+    inputs = keras.Input((size, size, 3))
+    layer = keras.layers.Conv2D(channels, 1)
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([100 * np.eye(3)[None, None, :, :channels], np.full(channels, -50.0)])
+    model.compile(jit_compile=False)
+    return model
+
+
+def constant_model(rows):
+    """Gives these probabilities, `(h, w)`, whatever the image."""
+    probabilities = np.array(rows)[..., None]
+    with np.errstate(divide="ignore"):
+        logits = np.maximum(np.log(probabilities / (1 - probabilities)), -100).astype("float32")
+    inputs = keras.Input((*probabilities.shape[:2], 3))
+    model = keras.Model(inputs, inputs[..., :1] * 0 + logits)
+    model.compile(jit_compile=False)
+    return model
+
+
+def red(found):
+    """A photo of which `pixel_model(1)` finds these pixels."""
+    return np.stack([255 * np.asarray(found), np.full_like(found, 90), np.full_like(found, 30)], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def photos(as_examples):
+    return as_examples(*((red(found), trimap) for found, trimap in zip(FOUND, TRIMAPS, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def finder():
+    return pixel_model(1)
+
+
+# Under "foreground", the first photo has tp 5, fp 1, fn 4, tn 6, and off the border tp 4, fp 1, fn 0;
+# the second tn 16; the third tp 8, fn 8. Under "pet", the first has tp 4, fp 2, fn 0, tn 10; off the border the same.
+@pytest.mark.parametrize(
+    "policy, expected, ious",
+    [
+        (
+            "foreground",
+            {
+                "iou": 13 / 26,
+                "dice": 26 / 39,
+                "per_image_iou": (1 / 2 + 1 + 1 / 2) / 3,
+                "pixel_accuracy": 35 / 48,
+                "iou_border_excluded": 12 / 21,
+                "iou_native": 13 / 26,
+            },
+            [1 / 2, 1, 1 / 2],
+        ),
+        (
+            "pet",
+            {
+                "iou": 12 / 22,
+                "dice": 24 / 34,
+                "per_image_iou": (2 / 3 + 1 + 1 / 2) / 3,
+                "pixel_accuracy": 38 / 48,
+                "iou_border_excluded": 12 / 21,
+                "iou_native": 12 / 22,
+            },
+            [2 / 3, 1, 1 / 2],
+        ),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [2, 32])
+def test_scores_of_a_known_prediction(photos, finder, policy, expected, ious, batch_size):
+    evaluation = evaluate(finder, photos, 4, policy, batch_size=batch_size)
+    assert evaluation.scores == pytest.approx(expected)
+    assert np.allclose(evaluation.ious, ious)
+
+
+def test_returns_what_the_model_saw_and_said_in_the_order_of_the_dataset(photos, finder):
+    evaluation = evaluate(finder, photos, 4, "foreground", batch_size=2)
+    assert evaluation.images.dtype == np.uint8 and np.array_equal(evaluation.images, red(FOUND))
+    assert evaluation.predictions.dtype == bool and np.array_equal(evaluation.predictions, FOUND == 1)
+    assert evaluation.truths.dtype == bool and np.array_equal(evaluation.truths, TRIMAPS != 2)
+
+
+def test_trimap_merges_pet_and_border_and_adds_the_three_classes(as_examples):
+    said = np.array([[0, 2, 2, 1], [0, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]])  # its foreground is FOUND[0]
+    photo = as_examples((255 * np.eye(3)[said], TRIMAPS[0]))
+    evaluation = evaluate(pixel_model(3), photo, 4, "trimap")
+    assert np.array_equal(evaluation.predictions[0], FOUND[0] == 1)
+    classes = evaluation.scores.pop("per_class_iou")
+    assert classes == pytest.approx({"pet": 3 / 5, "background": 6 / 11, "border": 1 / 6})
+    assert evaluation.scores == pytest.approx(
+        {
+            "iou": 5 / 10,
+            "dice": 10 / 15,
+            "per_image_iou": 5 / 10,
+            "pixel_accuracy": 11 / 16,
+            "iou_border_excluded": 4 / 5,
+            "iou_native": 5 / 10,
+            "mean_class_iou": (3 / 5 + 6 / 11 + 1 / 6) / 3,
+            "three_class_accuracy": 10 / 16,
+        }
+    )
+
+
+def test_native_resolution_is_the_photo_s_own(as_examples):
+    """Probabilities .6 and 0 at 2 x 2, bilinear to 6 columns: .6 .6 .4 .2 0 0; of 3 columns of pet 2 are found."""
+    model = constant_model([[0.6, 0], [0.6, 0]])
+    trimap = np.full((4, 6), 2)
+    trimap[:, :3] = 1
+    evaluation = evaluate(model, as_examples((np.zeros((4, 6, 3)), trimap)), 2, "foreground")
+    assert evaluation.scores["iou_native"] == pytest.approx(2 / 3)
+    assert evaluation.scores["iou"] == 1  # at 2 x 2 the trimap is pet and background
+
+
+def test_native_resolution_pools_photos_of_different_sizes(as_examples):
+    model = constant_model([[0.9, 0.1], [0.9, 0.1]])  # the left half of any photo
+    whole, left = np.ones((8, 4)), np.full((2, 6), 2)
+    left[:, :3] = 3
+    photos = as_examples((np.zeros((8, 4, 3)), whole), (np.zeros((2, 6, 3)), left))
+    # found are 16 of 32 pixels and 6 of 6; at 2 x 2, 2 of 4 and 2 of 2
+    scores = evaluate(model, photos, 2, "foreground").scores
+    assert scores["iou_native"] == pytest.approx(22 / 38) and scores["iou"] == pytest.approx(4 / 6)
+
+
+def test_flip_changes_nothing_for_a_predictor_that_knows_no_left_and_right(photos, finder):
+    plain, flipped = (evaluate(finder, photos, 4, "foreground", flip) for flip in (False, True))
+    assert flipped.scores == plain.scores
+    assert np.array_equal(flipped.predictions, plain.predictions)
+
+
+def test_flip_averages_the_two_predictions(as_examples):
+    model = constant_model([[0.9, 0.9, 0, 0.3]] * 4)  # with its mirror image: .6 .45 .45 .6
+    images = np.zeros((1, 4, 4, 3), "float32")
+    averaged = predict_probabilities(model, images, flip=True)
+    assert np.allclose(averaged[0, ..., 0], [[0.6, 0.45, 0.45, 0.6]] * 4, atol=1e-6)
+    photo = as_examples((images[0], [[1, 2, 2, 1]] * 4))
+    plain, flipped = (evaluate(model, photo, 4, "foreground", flip) for flip in (False, True))
+    assert plain.scores["iou"] == pytest.approx(1 / 3)  # columns 0 and 1 against 0 and 3
+    assert flipped.scores["iou"] == flipped.scores["iou_native"] == 1
+
+
+def test_flip_shows_the_model_the_mirrored_image():
+    """A model that answers with the pixel to the left sees, in the mirror, the one to the right."""
+    inputs = keras.Input((1, 4, 3))
+    layer = keras.layers.Conv2D(1, (1, 3), padding="same", use_bias=False)
+    model = keras.Model(inputs, layer(inputs))
+    model.compile(jit_compile=False)
+    kernel = np.zeros((1, 3, 3, 1))
+    kernel[0, 0, 0] = 1
+    layer.set_weights([kernel])
+    image = np.zeros((1, 1, 4, 3), "float32")
+    image[0, 0, 1, 0] = math.log(3)  # sigmoid: 3/4
+    assert np.allclose(predict_probabilities(model, image)[0, 0, :, 0], [1 / 2, 1 / 2, 3 / 4, 1 / 2])
+    assert np.allclose(predict_probabilities(model, image, flip=True)[0, 0, :, 0], [5 / 8, 1 / 2, 5 / 8, 1 / 2])
+
+
+def test_probabilities_of_three_classes_are_the_softmax_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = keras.Input((1, 2, 3))
+    model = keras.Model(inputs, keras.layers.Activation("linear")(inputs))  # bfloat16 logits
+    model.compile(jit_compile=False)
+    logits = np.array([[[[1, 0, 2], [0, 0, 0]]]], "float32")
+    probabilities = predict_probabilities(model, logits)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    assert probabilities.dtype == np.float32 and np.allclose(probabilities, expected, atol=1e-6)
+
+
+# 9 + 0 + 16 of 48 pixels are foreground, 5 of which lie on the border; 20 of 48 are pet.
+def test_trivial_predictors_score_the_share_of_the_foreground_and_nothing(photos):
+    scores = trivial_scores(photos, 4, "foreground")
+    assert scores["all_foreground"] == pytest.approx(
+        {
+            "iou": 25 / 48,
+            "dice": 50 / 73,
+            "per_image_iou": (9 / 16 + 0 + 1) / 3,
+            "pixel_accuracy": 25 / 48,
+            "iou_border_excluded": 20 / 43,
+        }
+    )
+    assert scores["all_background"] == pytest.approx(
+        {
+            "iou": 0,
+            "dice": 0,
+            "per_image_iou": 1 / 3,  # the photo without a pet
+            "pixel_accuracy": 23 / 48,
+            "iou_border_excluded": 0,
+        }
+    )
+
+
+def test_trivial_predictors_follow_the_policy(photos):
+    assert trivial_scores(photos, 4, "pet")["all_foreground"]["iou"] == pytest.approx(20 / 48)
+    assert trivial_scores(photos, 4, "trimap") == trivial_scores(photos, 4, "foreground")

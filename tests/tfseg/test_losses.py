@@ -1,0 +1,149 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfseg.losses import LOSSES
+
+LN2, LN3 = math.log(2), math.log(3)
+
+# Two images of 2x2 pixels. Probabilities, where the logit is ln(p / (1 - p)):
+#   first   p = 3/4 1/4, y = 1 0    cross-entropy: (-ln 3/4 - ln 3/4 - ln 1/2 - ln 1/2) / 4
+#               1/2 1/2      1 0    dice: sum(p y) = 5/4, sum(p) = 2, sum(y) = 2, so 2 * 5/4 / 4 = 5/8
+#   second  p = 3/4 3/4, y = 0 0    cross-entropy: (-ln 1/4 - ln 1/4 - ln 3/4 - ln 1/4) / 4
+#               3/4 3/4      1 0    dice: sum(p y) = 3/4, sum(p) = 3, sum(y) = 1, so 2 * 3/4 / 4 = 3/8
+BINARY_LOGITS = np.array([[[LN3, -LN3], [0, 0]], [[LN3, LN3], [LN3, LN3]]])[..., None]
+BINARY_TARGETS = np.array([[[1, 0], [1, 0]], [[0, 0], [1, 0]]], "uint8")[..., None]
+BINARY = {
+    "bce": [(-2 * math.log(3 / 4) + 2 * LN2) / 4, (3 * 2 * LN2 - math.log(3 / 4)) / 4],
+    "dice": [3 / 8, 5 / 8],
+}
+
+# Two images of 1x2 pixels and three classes; logits are ln of p times 4, and softmax does not see the 4:
+#   first   p = (2 1 1)/4, (1 1 2)/4, y = 0, 1    cross-entropy: (-ln 2/4 - ln 1/4) / 2 = 3/2 ln 2
+#           dice of class 0: 2 * 2/4 / (3/4 + 1) = 4/7;  of class 1: 2 * 1/4 / (2/4 + 1) = 1/3;  of class 2: 0 / (3/4)
+#   second  p = (1 2 1)/4, (1 1 2)/4, y = 2, 2    cross-entropy: (-ln 1/4 - ln 2/4) / 2 = 3/2 ln 2
+#           dice of classes 0 and 1: 0;  of class 2: 2 * 3/4 / (3/4 + 2) = 6/11
+CLASS_LOGITS = np.log([[[[2, 1, 1], [1, 1, 2]]], [[[1, 2, 1], [1, 1, 2]]]])
+CLASS_TARGETS = np.array([[[[0], [1]]], [[[2], [2]]]], "uint8")
+CLASSES = {"bce": [1.5 * LN2, 1.5 * LN2], "dice": [1 - (4 / 7 + 1 / 3) / 3, 1 - 6 / 11 / 3]}
+
+for expected in (BINARY, CLASSES):
+    expected["bce_dice"] = [sum(pair) for pair in zip(expected["bce"], expected["dice"], strict=True)]
+
+CASES = [
+    pytest.param(name, targets, logits, expected[name], id=f"{name}-{kind}")
+    for kind, targets, logits, expected in (
+        ("binary", BINARY_TARGETS, BINARY_LOGITS, BINARY),
+        ("three classes", CLASS_TARGETS, CLASS_LOGITS, CLASSES),
+    )
+    for name in ("bce", "dice", "bce_dice")
+]
+
+
+def value_and_gradient(name, targets, logits):
+    logits = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = LOSSES[name](targets, logits)
+    return np.asarray(value), np.asarray(tape.gradient(value, logits))
+
+
+def test_the_known_losses():
+    assert list(LOSSES) == ["bce", "bce_dice", "dice"]
+    with pytest.raises(ValueError, match="Unknown loss. Choose one of: bce, bce_dice, dice. Received: 'focal'"):
+        LOSSES["focal"]
+
+
+@pytest.mark.parametrize("name, targets, logits, expected", CASES)
+def test_one_value_an_image_as_worked_out_by_hand(name, targets, logits, expected):
+    value = LOSSES[name](targets, logits.astype("float32"))
+    assert value.shape == (2,) and value.dtype == "float32"
+    assert np.allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name, targets, logits, expected", CASES)
+def test_an_image_does_not_depend_on_its_batch(name, targets, logits, expected):
+    assert np.allclose(LOSSES[name](targets[1:], logits[1:].astype("float32")), expected[1:], rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy, dtype", [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+@pytest.mark.parametrize("name, targets, logits, expected", CASES)
+def test_half_precision_logits_give_a_float32_loss(name, targets, logits, expected, policy, dtype):
+    keras.config.set_dtype_policy(policy)
+    value = LOSSES[name](targets, tf.cast(logits, dtype))
+    assert value.dtype == "float32"
+    assert np.allclose(value, expected, rtol=1e-2)  # what rounding the logits costs
+
+
+@pytest.mark.parametrize("classes, expected", [(1, {"bce": LN2, "dice": 1 / 3}), (3, {"bce": LN3, "dice": 5 / 6})])
+def test_sums_over_a_large_image_are_in_float32(classes, expected):
+    """512 x 512 ones are more than float16 can hold (65 504), and more than bfloat16 can count (256)."""
+    # Logits of 0 everywhere: p = 1/2, all foreground: dice = 2 * 1/2 / (1/2 + 1) = 2/3.
+    # Three classes: p = 1/3, all of class 1: its dice = 2 * 1/3 / (1/3 + 1) = 1/2, the others' is 0.
+    targets = np.ones((1, 512, 512, 1), "uint8")
+    for dtype in ("float16", "bfloat16"):
+        logits = tf.zeros((1, 512, 512, classes), dtype)
+        for name in ("bce", "dice"):
+            assert np.allclose(LOSSES[name](targets, logits), expected[name], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("target", [0, 1])
+@pytest.mark.parametrize("logit", [-100.0, -1.0, 0.0, 100.0])
+def test_finite_for_empty_and_full_masks_and_extreme_logits(name, channels, target, logit):
+    targets = np.full((2, 4, 4, 1), target, "uint8")
+    logits = np.zeros((2, 4, 4, channels), "float32")
+    logits[..., 0] = logit
+    value, gradient = value_and_gradient(name, targets, logits)
+    assert np.isfinite(value).all() and (value >= 0).all()
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize(
+    "logit, target, bce, dice",
+    [
+        (100.0, 1, 0, 0),  # right
+        (-100.0, 0, 0, 1),  # right, and nothing there: sums are 0, and so is the coefficient
+        (-100.0, 1, 100, 1),  # wrong: -ln sigmoid(-100) = 100
+        (100.0, 0, 100, 1),
+    ],
+)
+def test_extreme_binary_logits_by_value(logit, target, bce, dice):
+    targets, logits = np.full((1, 4, 4, 1), target, "uint8"), np.full((1, 4, 4, 1), logit, "float32")
+    expected = {"bce": bce, "dice": dice, "bce_dice": bce + dice}
+    for name, value in expected.items():
+        assert np.allclose(LOSSES[name](targets, logits), value, atol=1e-5), name
+
+
+def test_gradient_of_cross_entropy_is_prediction_minus_target_even_where_it_is_most_wrong():
+    logits = np.array([100.0, -100.0, LN3, 0.0], "float32").reshape(1, 2, 2, 1)
+    targets = np.array([0, 1, 1, 0], "uint8").reshape(1, 2, 2, 1)
+    _, gradient = value_and_gradient("bce", targets, logits)
+    assert np.allclose(gradient.ravel(), np.array([1, -1, 3 / 4 - 1, 1 / 2]) / 4, atol=1e-6)
+
+
+def test_gradient_of_dice_points_from_the_mask():
+    """It lowers the loss where the mask is, and nowhere else: d/dp (1 - 2 I / S) = -2 y / S + 2 I / S**2."""
+    logits = np.zeros((1, 2, 2, 1), "float32")
+    targets = np.array([1, 0, 0, 0], "uint8").reshape(1, 2, 2, 1)
+    _, gradient = value_and_gradient("dice", targets, logits)
+    # I = 1/2, S = 2 + 1, dp/dlogit = 1/4
+    expected = (np.array([-2 / 3, 0, 0, 0]) + 2 * 0.5 / 9) / 4
+    assert np.allclose(gradient.ravel(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_compiled_model_averages_over_images_and_loads_with_its_loss(tmp_path, name):
+    """With an identity convolution, the model's loss is that of its input."""
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1, kernel_initializer="ones")(inputs))
+    model.compile("sgd", LOSSES[name], jit_compile=False)
+    images = BINARY_LOGITS.astype("float32")
+    assert model.test_on_batch(images, BINARY_TARGETS) == pytest.approx(np.mean(BINARY[name]), rel=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.loss is LOSSES[name]

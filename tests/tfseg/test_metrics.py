@@ -1,0 +1,199 @@
+import keras
+import numpy as np
+import pytest
+
+from tfseg.metrics import ClassScores, ForegroundIoU, ForegroundScores, foreground_mask, foreground_target
+
+
+def scored(*images):
+    """Scores of (truth, prediction) or (truth, prediction, border) triples."""
+    scores = ForegroundScores()
+    for image in images:
+        scores.update(*(np.array(part) for part in image))
+    return scores
+
+
+# The first image has tp 2, fp 1, fn 1, tn 2; the second tp 1, fp 0, fn 3, tn 0; together tp 3, fp 1, fn 4, tn 2.
+# On the border ring lie, of the first, the fp and one tp; of the second, two of the fn: left are tp 2, fp 0, fn 2.
+FIRST = ([[1, 1, 1], [0, 0, 0]], [[1, 1, 0], [1, 0, 0]], [[1, 0, 0], [1, 0, 0]])
+SECOND = ([[1, 1], [1, 1]], [[1, 0], [0, 0]], [[0, 0], [1, 1]])
+
+
+def test_scores_pool_the_pixels_of_all_images():
+    assert scored(FIRST, SECOND).result() == pytest.approx(
+        {
+            "iou": 3 / 8,
+            "dice": 6 / 11,
+            "per_image_iou": (2 / 4 + 1 / 4) / 2,
+            "pixel_accuracy": 5 / 10,
+            "iou_border_excluded": 2 / 4,
+        }
+    )
+
+
+def test_per_image_iou_keeps_the_order():
+    assert np.array_equal(scored(FIRST, SECOND, FIRST).per_image_iou(), [1 / 2, 1 / 4, 1 / 2])
+
+
+def test_large_images_weigh_more_in_the_pooled_score_alone():
+    large, small = np.ones((30, 30)), np.ones((1, 1))
+    result = scored((large, large), (small, 0 * small)).result()
+    assert result["iou"] == pytest.approx(900 / 901) and result["per_image_iou"] == 0.5
+
+
+def test_without_a_border_nothing_is_excluded():
+    assert scored(FIRST[:2]).result()["iou_border_excluded"] == 2 / 4
+
+
+@pytest.mark.parametrize(
+    "truth, prediction, expected",
+    [
+        ([[1, 1]], [[1, 1]], [1, 1, 1, 1, 1]),
+        ([[1, 0]], [[0, 1]], [0, 0, 0, 0, 0]),
+        ([[0, 0]], [[0, 0]], [1, 1, 1, 1, 1]),  # nothing there and nothing found
+        ([[0, 0]], [[0, 1]], [0, 0, 0, 0.5, 0]),
+        ([[1, 0]], [[0, 0]], [0, 0, 0, 0.5, 0]),
+    ],
+)
+def test_perfect_wrong_and_empty_masks(truth, prediction, expected):
+    names = ("iou", "dice", "per_image_iou", "pixel_accuracy", "iou_border_excluded")
+    assert scored((truth, prediction)).result() == dict(zip(names, expected, strict=True))
+
+
+def test_an_empty_image_counts_in_the_mean_over_images_but_not_in_the_pool():
+    result = scored(FIRST, ([[0]], [[0]])).result()
+    assert result["iou"] == 2 / 4 and result["per_image_iou"] == (2 / 4 + 1) / 2
+
+
+def test_everything_on_the_border_leaves_an_empty_union():
+    assert scored(([[1, 1]], [[0, 1]], [[1, 1]])).result()["iou_border_excluded"] == 1
+
+
+def test_scores_agree_with_plain_numpy_on_random_masks():
+    random = np.random.default_rng(0)
+    truth, prediction, border = random.random((3, 4, 9, 7)) < 0.4
+    scores = scored(*zip(truth, prediction, border, strict=True))
+    both, either = truth & prediction, truth | prediction
+    result = scores.result()
+    assert result["iou"] == pytest.approx(both.sum() / either.sum())
+    assert result["dice"] == pytest.approx(2 * both.sum() / (truth.sum() + prediction.sum()))
+    assert result["pixel_accuracy"] == pytest.approx((truth == prediction).mean())
+    assert result["iou_border_excluded"] == pytest.approx((both & ~border).sum() / (either & ~border).sum())
+    assert np.allclose(scores.per_image_iou(), both.sum((1, 2)) / either.sum((1, 2)))
+
+
+def test_class_scores_from_one_confusion_matrix():
+    scores = ClassScores()
+    scores.update(np.array([[0, 0, 1], [1, 2, 2]]), np.array([[0, 1, 1], [1, 2, 0]]))
+    scores.update(np.array([[0]]), np.array([[2]]))
+    assert np.array_equal(scores.confusion, [[1, 1, 1], [0, 2, 0], [1, 0, 1]])
+    # class 0: 1 hit, 3 in truth, 2 predicted: 1/4; class 1: 2, 2, 3: 2/3; class 2: 1, 2, 2: 1/3
+    result = scores.result()
+    assert result["per_class_iou"] == pytest.approx({"pet": 1 / 4, "background": 2 / 3, "border": 1 / 3})
+    assert result["mean_class_iou"] == pytest.approx((1 / 4 + 2 / 3 + 1 / 3) / 3)
+    assert result["three_class_accuracy"] == pytest.approx(4 / 7)
+
+
+def test_a_class_that_neither_occurs_nor_is_predicted_counts_as_1():
+    scores = ClassScores()
+    scores.update(np.array([[0, 1]], "uint8"), np.array([[0, 0]], "uint8"))
+    assert scores.result()["per_class_iou"] == {"pet": 0.5, "background": 0, "border": 1}
+
+
+def test_foreground_mask_of_one_channel_lies_above_a_half():
+    mask = foreground_mask(np.array([[[0.2], [0.5], [0.51], [1.0]]]))
+    assert mask.dtype == bool and np.array_equal(mask, [[False, False, True, True]])
+
+
+def test_foreground_mask_of_three_channels_is_decided_by_the_largest():
+    # pet, background, border; background alone is not the foreground, however large the other two are together
+    probabilities = np.array([[[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.1, 0.2, 0.7]]])
+    assert np.array_equal(foreground_mask(probabilities), [[True, False, True]])
+    assert np.array_equal(foreground_mask(probabilities, "pet"), [[True, False, False]])
+
+
+def test_what_each_policy_is_scored_under():
+    assert [foreground_target(policy) for policy in ("foreground", "pet", "trimap")] == [
+        "foreground",
+        "pet",
+        "foreground",
+    ]
+
+
+def batches(policy):
+    """Three batches of (targets, logits), with an image among them that is empty in truth and prediction."""
+    random = np.random.default_rng(1)
+    channels = 3 if policy == "trimap" else 1
+    for count in (2, 3, 1):
+        targets = random.integers(0, 3 if policy == "trimap" else 2, (count, 6, 5, 1), "uint8")
+        logits = random.normal(size=(count, 6, 5, channels)).astype("float32")
+        if count == 3:
+            targets[0] = 1 if policy == "trimap" else 0
+            logits[0] = [-1, 1, -1] if policy == "trimap" else -1
+        yield targets, logits
+
+
+@pytest.mark.parametrize("policy", ["foreground", "pet", "trimap"])
+def test_keras_metric_equals_the_scores_over_several_batches(policy):
+    metric, scores = ForegroundIoU(policy), ForegroundScores()
+    for targets, logits in batches(policy):
+        metric.update_state(targets, logits)
+        for target, logit in zip(targets[..., 0], logits, strict=True):
+            if policy == "trimap":
+                scores.update(target != 1, logit.argmax(-1) != 1)
+            else:
+                scores.update(target == 1, logit[..., 0] > 0)
+    expected = scores.result()["iou"]
+    assert 0.2 < expected < 0.8
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_keras_metric_counts_pet_and_border_under_trimap():
+    metric = ForegroundIoU("trimap")
+    targets = np.array([0, 1, 2, 2], "uint8").reshape(1, 2, 2, 1)  # pet, background, border, border
+    logits = 5 * np.eye(3, dtype="float32")[[2, 0, 0, 1]].reshape(1, 2, 2, 3)  # border, pet, pet, background
+    metric.update_state(targets, logits)
+    assert float(metric.result()) == 2 / 4  # right are the first and the third; the fourth is missed
+
+
+def test_keras_metric_forgets_when_reset():
+    metric = ForegroundIoU()
+    ones, zeros = np.ones((1, 2, 2, 1), "uint8"), np.zeros((1, 2, 2, 1), "uint8")
+    metric.update_state(ones, np.full((1, 2, 2, 1), -3.0))
+    assert float(metric.result()) == 0
+    metric.reset_state()
+    metric.update_state(ones, np.full((1, 2, 2, 1), 3.0))
+    assert float(metric.result()) == 1
+    metric.update_state(zeros, np.full((1, 2, 2, 1), 3.0))
+    assert float(metric.result()) == 0.5
+
+
+def test_keras_metric_of_an_empty_union_is_1_as_in_the_scores():
+    metric = ForegroundIoU()
+    metric.update_state(np.zeros((1, 2, 2, 1), "uint8"), np.full((1, 2, 2, 1), -3.0))
+    assert float(metric.result()) == 1
+
+
+@pytest.mark.parametrize("policy", ["foreground", "trimap"])
+def test_keras_metric_survives_its_configuration(policy):
+    metric = ForegroundIoU(policy, name="foreground_iou")
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert type(copy) is ForegroundIoU
+    assert (copy.policy, copy.name) == (policy, "foreground_iou")
+    for targets, logits in batches(policy):
+        for either in (metric, copy):
+            either.update_state(targets, logits)
+    assert float(copy.result()) == float(metric.result())
+
+
+def test_keras_metric_in_a_compiled_model():
+    keras.config.set_dtype_policy("mixed_float16")
+    inputs = keras.Input((6, 5, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1, kernel_initializer="ones", dtype="float32")(inputs))
+    model.compile(loss="mse", metrics=[ForegroundIoU()], jit_compile=False)
+    metric = ForegroundIoU()
+    for targets, logits in batches("foreground"):
+        metric.update_state(targets, logits)
+    targets, logits = (np.concatenate(part) for part in zip(*batches("foreground"), strict=True))
+    scores = model.evaluate(logits, targets, batch_size=4, verbose=0, return_dict=True)
+    assert scores["iou"] == pytest.approx(float(metric.result()), rel=1e-6)
