@@ -3,8 +3,8 @@
     python experiments/benchmark.py            # a few minutes on 2 cores; nothing else should run meanwhile
 
 Every setting trains the same network, the tutorial article's at its own batch size, on the same random images. The
-settings take turns, and each one's speed is that of its median turn, so that a busy moment of the machine hits all alike.
-Writes `results/benchmark/<machine>/record.json` and the speed section of `results/summary.md`.
+settings take turns, and each one's speed is that of its median turn, so that a busy moment of the machine hits all
+alike. Writes `results/benchmark/<machine>/record.json` and the speed section of `results/summary.md`.
 """
 
 import argparse

@@ -4,8 +4,8 @@ from experiments.harness import report
 
 INTRODUCTION = """## Speed
 
-Training steps of the tutorial article's network on random images. The settings took turns within one run, and each row is
-its median turn. Only the ratios carry over to other machines."""
+Training steps of the tutorial article's network on random images. The settings took turns within one run, and each row
+is its median turn. Only the ratios carry over to other machines."""
 
 
 def benchmark_section(records, results_dir):

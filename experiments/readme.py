@@ -36,9 +36,7 @@ def fill_tables(text, results):
 
 
 def main():
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     readme = ROOT / "README.md"
     write_atomic(readme, fill_tables(readme.read_text(), ROOT / "results"))
 

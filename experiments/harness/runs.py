@@ -1,7 +1,7 @@
 """Run folders: atomic files, locks, and what is done and what is left.
 
-A run folder `<results>/<experiment>/<dataset>/<run>/` holds one folder a model and seed, `<variant>/seed-<n>/`, in which
-`config.json` says what is trained there and `record.json` what came out; a record and weights together mean finished.
+A run folder `<results>/<experiment>/<dataset>/<run>/` holds one folder a model and seed, `<variant>/seed-<n>/`. There
+`config.json` says what is trained and `record.json` what came out; a record and weights together mean finished.
 Nothing is ever overwritten by another configuration or other data: those get a run folder of their own.
 """
 

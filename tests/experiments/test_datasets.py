@@ -239,6 +239,37 @@ def test_damaged_data_is_an_error_that_names_the_folder(copy, damage):
         fingerprint(load_splits(choice, {"train": "train"}, decoders=only("file_name")), "file_name", choice)
 
 
+def test_an_image_that_cannot_be_decoded_is_damage_too(copy):
+    import tensorflow as tf
+
+    data_dir, folder = copy
+    records = list(tf.data.TFRecordDataset(str(folder / TRAIN_FILE)).as_numpy_iterator())
+    example = tf.train.Example.FromString(records[3])
+    example.features.feature["image"].bytes_list.value[0] = b"not an image"
+    with tf.io.TFRecordWriter(str(folder / TRAIN_FILE)) as writer:
+        for record in [*records[:3], example.SerializeToString(), *records[4:]]:
+            writer.write(record)
+
+    choice = choose("tiny", "tiny", "shapes", data_dir)
+    dataset = load_splits(choice, {"train": "train"})["train"]
+    fingerprint(
+        {"train": load_splits(choice, {"train": "train"}, decoders=only("file_name"))["train"]}, "file_name", choice
+    )
+    line = rf"damaged data in {folder} \(Unknown image file format\. .*prepare it again"
+    with pytest.raises(UserError, match=line), datasets.naming_damage(choice):
+        list(dataset.map(lambda example: example["image"]).batch(1).as_numpy_iterator())
+    with pytest.raises(tf.errors.InvalidArgumentError), datasets.naming_damage(Choice("shapes", "builtin", None, "")):
+        list(dataset.as_numpy_iterator())
+
+
+def test_errors_that_are_not_the_datas_go_on_unchanged(prepared):
+    import tensorflow as tf
+
+    choice = choose("tiny", "tiny", "shapes", prepared)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"), datasets.naming_damage(choice):
+        tf.reshape(tf.zeros(4), (3,))
+
+
 # Selecting and identifying
 
 

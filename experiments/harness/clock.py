@@ -1,0 +1,53 @@
+"""Progress lines with the time left, for one model and for all models of a command."""
+
+import sys
+import time
+
+QUIET_SECONDS = 60  # between lines within an epoch, where the output is no terminal
+
+
+class Clock:
+    """Prints how far the training of several models is.
+
+    Args:
+        images: training images of all models that are left to train.
+        metric: key of the validation metric in the history, and `title`, what to call it.
+    """
+
+    def __init__(self, images, metric, title):
+        self.images_left, self.metric, self.title = images, metric, title
+        self.images_seen, self.started, self.printed = 0, time.perf_counter(), time.perf_counter()
+
+    def step(self, label, epoch, step, steps):
+        """Shows a step within an epoch: in place on a terminal, else a line a minute."""
+        now, terminal = time.perf_counter(), sys.stdout.isatty()
+        if now - self.printed < (0.5 if terminal else QUIET_SECONDS):
+            return
+        self.printed = now
+        print(f"{label} | epoch {epoch} | step {step}/{steps}", end="\r" if terminal else "\n", flush=True)
+
+    def epoch(self, label, progress, epochs):
+        """Prints a line for the last finished epoch; `progress` is a `training.Progress`."""
+        row = progress.history[-1]
+        self.images_seen += row["images_per_epoch"]
+        self.printed = time.perf_counter()
+        pace = (self.printed - self.started) / self.images_seen
+        of_model = (epochs - progress.epochs_done) * row["images_per_epoch"]
+        of_all = self.images_left - row["images"]
+        print(
+            f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
+            f"(best {progress.best:.4f}) | {row['images_per_epoch'] / row['seconds']:.1f} images/s | "
+            f"left: {duration(of_model * pace)}, in all {duration(of_all * pace)}",
+            flush=True,
+        )
+
+    def finish(self, images):
+        """Takes a finished model's images off what is left."""
+        self.images_left -= images
+
+
+def duration(seconds):
+    """`"1h05m"`, `"5m03s"`."""
+    minutes, seconds = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s"

@@ -1,0 +1,95 @@
+"""The data and the compiled model of one U-Net training."""
+
+import keras
+
+from experiments.harness import datasets
+from experiments.harness.schedules import OneCycle
+from experiments.unet_recipes import BUILTIN_SIZES, TUTORIAL
+from tfseg import shapes
+from tfseg.data import TARGETS
+from tfseg.losses import LOSSES
+from tfseg.metrics import ForegroundIoU
+from tfseg.tutorial import build_tutorial_unet
+from tfseg.unet import build_unet
+
+VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
+
+
+class PetData:
+    """The three splits of a segmentation dataset, and what identifies them.
+
+    Args:
+        choice: a `datasets.Choice`.
+        preset: decides the size of the procedural dataset.
+        train_limit, test_limit: use only the first examples of each split; 0 for all.
+    """
+
+    def __init__(self, choice, preset, train_limit=0, test_limit=0):
+        self.name = choice.name
+        splits = {
+            "train": f"train[:{train_limit}]" if train_limit else "train",
+            "test": f"test[:{test_limit}]" if test_limit else "test",
+        }
+        if choice.source == "builtin":
+            splits = dict(zip(splits, splits, strict=True))  # its sizes are the preset's already
+        sizes = dict(zip(splits, BUILTIN_SIZES[preset], strict=True))
+
+        def load(decoders=None):
+            return datasets.load_splits(choice, splits, lambda split: shapes.examples(split, sizes[split]), decoders)
+
+        names_only = datasets.only("file_name") if choice.source != "builtin" else None
+        self.fingerprint = datasets.fingerprint(load(names_only), "file_name", choice)
+        loaded = load()
+        count = self.fingerprint["train"]["size"]
+        chosen, held_out = datasets.split_validation(count, 0.1, VALIDATION_SEED)
+        self.train = datasets.take(loaded["train"], chosen)
+        self.validation = datasets.take(loaded["train"], held_out)
+        self.test = loaded["test"]
+        self.sizes = {"train": len(chosen), "validation": len(held_out), "test": self.fingerprint["test"]["size"]}
+
+    def record(self):
+        """Name, sizes and fingerprint, for `record.json`."""
+        return {"name": self.name, **self.sizes, "fingerprint": self.fingerprint}
+
+    def __str__(self):
+        train, validation, test = self.sizes.values()
+        return (
+            f"{self.name}: {train + validation} train images ({validation} of them for validation), {test} test images"
+        )
+
+
+def build_model(recipe, seed, steps, target="foreground", xla=False):
+    """Builds and compiles the model of a recipe.
+
+    Args:
+        recipe: a `Recipe`.
+        seed: of the initial weights and of dropout.
+        steps: optimizer steps in all, which the one-cycle schedule spans.
+        target: what counts as foreground for the validation IoU where the recipe has three classes.
+        xla: compile the step with XLA.
+    """
+    keras.utils.set_random_seed(seed)
+    shape, channels = (recipe.image_size, recipe.image_size, 3), TARGETS[recipe.target]
+    if recipe.variant.network == TUTORIAL:
+        model = build_tutorial_unet(shape, recipe.filters, channels)
+    else:
+        model = build_unet(
+            shape,
+            channels,
+            recipe.filters,
+            recipe.depth,
+            recipe.variant.down,
+            recipe.variant.up,
+            recipe.normalization,
+            recipe.dropout,
+        )
+    rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
+    if recipe.weight_decay:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    else:
+        optimizer = keras.optimizers.Adam(rate)
+    metrics = [ForegroundIoU(recipe.target, target)]
+    model.compile(optimizer, LOSSES[recipe.variant.loss], metrics=metrics, jit_compile=xla)
+    optimizer.build(model.trainable_variables)
+    return model
