@@ -25,8 +25,8 @@ def _machine(record):
     rows, base = [], next(iter(record["rows"].values()))["images_per_second"]
     for name, row in record["rows"].items():
         speed = row["images_per_second"]
-        rows.append([name, row["precision"], f"`{row['jit_compile']!r}`", f"{speed:.2f}", f"{speed / base:.2f}"])
-    header = ["setting", "precision", "`jit_compile`", "images/s", "ratio"]
+        rows.append([name, row["precision"], "on" if row["xla"] else "off", f"{speed:.2f}", f"{speed / base:.2f}"])
+    header = ["setting", "precision", "XLA", "images/s", "ratio"]
     what = (
         f"{record['image_size']} x {record['image_size']} pixels, {record['filters']} filters at the first level, "
         f"batches of {record['batch_size']}. {report.software(record)}."

@@ -112,7 +112,9 @@ def _colour_jitter(images, seed, strength):
 
 
 class TrainingData:
-    """Training batches as a pure function of (seed, epoch), so that a resumed run sees what it would have seen.
+    """Training batches as a function of seed and epoch, so that a resumed run sees what it would have seen.
+
+    The order also follows TensorFlow's global seed (`keras.utils.set_random_seed`), where one is set: set the same.
 
     Images are decoded and resized once, then cached in memory as uint8 at 1.25 times the training size, which leaves
     the random crops detail to cut from.

@@ -124,3 +124,16 @@ def test_import_that_fails_shows_what_was_said(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=env)
     assert done.returncode == 1
     assert "no such library\n" in done.stderr and done.stderr.endswith("ImportError: broken\n")
+
+
+def test_missing_tensorflow_is_one_line():
+    code = """
+import sys
+sys.modules["tensorflow"] = None  # as if not installed
+from experiments.harness.errors import run_main
+from experiments.harness.hardware import import_tensorflow
+run_main(import_tensorflow)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: tensorflow is not installed; run: pip install -r requirements.txt\n"

@@ -67,7 +67,7 @@ class Session:
 
     def kill(self):
         self.process.kill()
-        assert self.process.wait() == -signal.SIGKILL, "ended before it could be killed"
+        assert self.finish() == -signal.SIGKILL, "ended before it could be killed"
         assert self.stderr() == ""
 
     def interrupt(self):

@@ -104,25 +104,37 @@ def test_returns_what_the_model_saw_and_said_in_the_order_of_the_dataset(photos,
     assert evaluation.truths.dtype == bool and np.array_equal(evaluation.truths, TRIMAPS != 2)
 
 
-def test_trimap_merges_pet_and_border_and_adds_the_three_classes(as_examples):
-    said = np.array([[0, 2, 2, 1], [0, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]])  # its foreground is FOUND[0]
-    photo = as_examples((255 * np.eye(3)[said], TRIMAPS[0]))
-    evaluation = evaluate(pixel_model(3), photo, 4, "trimap")
-    assert np.array_equal(evaluation.predictions[0], FOUND[0] == 1)
+SAID = np.array([[0, 2, 2, 1], [0, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]])
+"""Three classes predicted for the first photo: pet and border together are FOUND[0]; of 4 pet pixels 3 are right."""
+
+
+@pytest.mark.parametrize(
+    "target, found, expected",
+    [
+        (
+            None,
+            SAID != 1,
+            {"iou": 5 / 10, "dice": 10 / 15, "pixel_accuracy": 11 / 16, "iou_border_excluded": 4 / 5},
+        ),
+        (
+            "pet",
+            SAID == 0,
+            {"iou": 3 / 5, "dice": 6 / 8, "pixel_accuracy": 14 / 16, "iou_border_excluded": 3 / 5},
+        ),
+    ],
+)
+def test_trimap_merges_pet_and_border_or_takes_pet_alone_and_adds_the_three_classes(
+    as_examples, target, found, expected
+):
+    photo = as_examples((255 * np.eye(3)[SAID], TRIMAPS[0]))
+    evaluation = evaluate(pixel_model(3), photo, 4, "trimap", target=target)
+    assert np.array_equal(evaluation.predictions[0], found)
+    assert np.array_equal(evaluation.truths[0], TRIMAPS[0] == 1 if target == "pet" else TRIMAPS[0] != 2)
     classes = evaluation.scores.pop("per_class_iou")
     assert classes == pytest.approx({"pet": 3 / 5, "background": 6 / 11, "border": 1 / 6})
-    assert evaluation.scores == pytest.approx(
-        {
-            "iou": 5 / 10,
-            "dice": 10 / 15,
-            "per_image_iou": 5 / 10,
-            "pixel_accuracy": 11 / 16,
-            "iou_border_excluded": 4 / 5,
-            "iou_native": 5 / 10,
-            "mean_class_iou": (3 / 5 + 6 / 11 + 1 / 6) / 3,
-            "three_class_accuracy": 10 / 16,
-        }
-    )
+    three = {"mean_class_iou": (3 / 5 + 6 / 11 + 1 / 6) / 3, "three_class_accuracy": 10 / 16}
+    same = {"per_image_iou": expected["iou"], "iou_native": expected["iou"]}  # one photo, at its own size
+    assert evaluation.scores == pytest.approx(expected | same | three)
 
 
 def test_native_resolution_is_the_photo_s_own(as_examples):

@@ -148,12 +148,13 @@ def test_keras_metric_equals_the_scores_over_several_batches(policy):
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
 
 
-def test_keras_metric_counts_pet_and_border_under_trimap():
-    metric = ForegroundIoU("trimap")
-    targets = np.array([0, 1, 2, 2], "uint8").reshape(1, 2, 2, 1)  # pet, background, border, border
-    logits = 5 * np.eye(3, dtype="float32")[[2, 0, 0, 1]].reshape(1, 2, 2, 3)  # border, pet, pet, background
+@pytest.mark.parametrize("target, expected", [("foreground", 2 / 4), ("pet", 1 / 2)])
+def test_keras_metric_under_trimap_counts_pet_and_border_or_pet_alone(target, expected):
+    metric = ForegroundIoU("trimap", target)
+    targets = np.array([0, 1, 2, 2, 1], "uint8").reshape(1, 1, 5, 1)  # pet, background, border, border, background
+    logits = 5 * np.eye(3, dtype="float32")[[0, 0, 2, 1, 1]].reshape(1, 1, 5, 3)  # pet, pet, border, background twice
     metric.update_state(targets, logits)
-    assert float(metric.result()) == 2 / 4  # right are the first and the third; the fourth is missed
+    assert float(metric.result()) == expected  # of the first four, 1 and 3 are right; of the pet ones, 1
 
 
 def test_keras_metric_forgets_when_reset():
@@ -174,12 +175,12 @@ def test_keras_metric_of_an_empty_union_is_1_as_in_the_scores():
     assert float(metric.result()) == 1
 
 
-@pytest.mark.parametrize("policy", ["foreground", "trimap"])
-def test_keras_metric_survives_its_configuration(policy):
-    metric = ForegroundIoU(policy, name="foreground_iou")
+@pytest.mark.parametrize("policy, target", [("pet", "foreground"), ("trimap", "foreground"), ("trimap", "pet")])
+def test_keras_metric_survives_its_configuration(policy, target):
+    metric = ForegroundIoU(policy, target, name="foreground_iou")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
     assert type(copy) is ForegroundIoU
-    assert (copy.policy, copy.name) == (policy, "foreground_iou")
+    assert (copy.policy, copy.target, copy.name) == (policy, target, "foreground_iou")
     for targets, logits in batches(policy):
         for either in (metric, copy):
             either.update_state(targets, logits)

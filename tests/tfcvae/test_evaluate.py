@@ -1,0 +1,222 @@
+import math
+
+import numpy as np
+import pytest
+
+from tfcvae import evaluate
+from tfcvae.model import CVAE
+
+CLASSES = 4
+
+
+class Toy:
+    """A "model" that can be worked out by hand: the latent is the image, the first pixel says the class.
+
+    Args:
+        encode: function (images, labels) -> latents, the identity by default.
+        decode: function (latents, labels) -> images, the identity by default.
+        shift: distance between the prior means of neighbouring classes.
+    """
+
+    num_classes = CLASSES
+
+    def __init__(self, encode=None, decode=None, prior="standard", shift=0.0):
+        self._encode, self._decode = encode, decode
+        self.prior_name, self.shift = prior, shift
+
+    def encode(self, images, labels, batch_size=None):
+        latents = self._encode(images, labels) if self._encode else images
+        return latents, np.zeros_like(latents)
+
+    def decode(self, latents, labels, batch_size=None):
+        return self._decode(latents, labels) if self._decode else latents
+
+    def relabel(self, images, labels, batch_size=None):
+        return self.decode(self.encode(images, labels)[0], labels)
+
+    reconstruct = relabel
+
+    def latent_prior(self, labels, batch_size=None):
+        mean = np.zeros((len(labels), 5, 5, 1))
+        mean[:, 0, 0, 0] = self.shift * np.asarray(labels)
+        return mean, np.zeros_like(mean)
+
+    def sample(self, labels, temperature, seed, batch_size=None):
+        return self.decode(np.random.default_rng(seed).random((len(labels), 5, 5, 1)), labels)
+
+
+def write_label(images, labels):
+    written = images.copy()
+    written[:, 0, 0, 0] = np.asarray(labels) / CLASSES
+    return written
+
+
+def judge(images):
+    return np.round(images[:, 0, 0, 0] * CLASSES).astype(int)
+
+
+def data(count, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, count)
+    return write_label(rng.random((count, 5, 5, 1)), labels), labels
+
+
+def scores(model, count=200, **arguments):
+    return evaluate.relabel_scores(model, *data(count), judge, **arguments)
+
+
+def readings(result, name):
+    return {reading: values[name] for reading, values in result["readings"].items()}
+
+
+def test_a_model_that_obeys_and_keeps_the_rest():
+    result = scores(Toy(decode=write_label))
+    assert readings(result, "accuracy") == readings(result, "retention") == {"a": 1, "b": 1}
+    assert readings(result, "still_true") == {"a": 0, "b": 0}
+    assert result["judge_accuracy"] == result["reconstruction_accuracy"] == 1
+    assert (result["images"], result["wrong_labels"], result["gallery"]) == (200, 3, 200)
+
+
+def test_a_model_that_ignores_its_label():
+    result = scores(Toy())
+    assert readings(result, "accuracy") == {"a": 0, "b": 0} and readings(result, "still_true") == {"a": 1, "b": 1}
+    assert result["reconstruction_accuracy"] == 1 and result["ignored_label_accuracy"] == 0
+
+
+def test_a_model_that_ignores_its_label_and_reconstructs_badly_scores_the_stated_baseline():
+    """It shows class 0 whatever comes: r = 1/4 of the images, and each other label has its share of luck."""
+    images = np.repeat(data(50)[0], CLASSES, axis=0)
+    labels = np.tile(np.arange(CLASSES), 50)
+    model = Toy(decode=lambda latents, labels: write_label(latents, np.zeros(len(labels))))
+    result = evaluate.relabel_scores(model, write_label(images, labels), labels, judge)
+    assert result["reconstruction_accuracy"] == 1 / 4
+    assert result["ignored_label_accuracy"] == pytest.approx((1 - 1 / 4) / 3)
+    assert readings(result, "accuracy")["b"] == pytest.approx(result["ignored_label_accuracy"])
+
+
+def test_a_collapsed_model_obeys_but_retains_no_more_than_chance():
+    """One picture a class: only an input that happens to be the nearest one to its picture counts as retained."""
+    model = Toy(decode=lambda latents, labels: write_label(np.full_like(latents, 0.5), labels))
+    result = scores(model, 1000)
+    assert readings(result, "accuracy") == {"a": 1, "b": 1}
+    assert all(retention <= CLASSES / 3000 for retention in readings(result, "retention").values())
+
+
+def test_the_two_readings_differ_where_only_the_encoder_heeds_the_label():
+    result = scores(Toy(encode=write_label))
+    assert readings(result, "accuracy") == {"a": 1, "b": 0} and readings(result, "still_true") == {"a": 0, "b": 1}
+
+
+def test_a_shifted_prior_is_a_third_reading_of_class_priors_alone():
+    """Class k has its prior mean at k / 4 in the first pixel: moving the latent there is what obeys."""
+    result = scores(Toy(prior="class", shift=1 / CLASSES))
+    assert readings(result, "accuracy") == {"a": 0, "b": 0, "prior_shift": 1}
+    assert readings(result, "retention")["prior_shift"] == 1
+
+
+def test_tables_by_class_and_by_pair():
+    """Only a request for class 2 of an image of class 1 or 3 is heeded."""
+
+    def decode(latents, labels):
+        true = judge(latents)
+        return write_label(latents, np.where((labels == 2) & (true % 2 == 1), labels, true))
+
+    reading = scores(Toy(decode=decode), 400)["readings"]["b"]
+    assert reading["pairs"] == [[None, 0, 0, 0], [0, None, 1, 0], [0, 0, None, 0], [0, 0, 1, None]]
+    _, labels = data(400)
+    share = np.sum(labels % 2 == 1) / np.sum(labels != 2)
+    assert reading["per_class"] == pytest.approx([0, 0, share, 0])
+    assert reading["accuracy"] == pytest.approx(np.sum(labels % 2 == 1) / 1200)
+    assert reading["still_true"] == pytest.approx(1 - reading["accuracy"])
+
+
+def test_more_images_than_a_chunk_and_fewer_wrong_labels(monkeypatch):
+    """150 images in chunks of 100: the last 50 are looked for among 100 inputs, too."""
+    monkeypatch.setattr(evaluate, "CHUNK", 100)
+    result = scores(Toy(decode=write_label), 150, wrong=2)
+    assert (result["images"], result["wrong_labels"], result["gallery"]) == (150, 2, 100)
+    assert readings(result, "accuracy") == readings(result, "retention") == {"a": 1, "b": 1}
+
+
+def test_one_hot_labels_score_the_same():
+    images, labels = data(60)
+    expected = evaluate.relabel_scores(Toy(decode=write_label), images, labels, judge)
+    assert evaluate.relabel_scores(Toy(decode=write_label), images, np.eye(CLASSES)[labels], judge) == expected
+
+
+def test_wrong_labels_are_wrong_and_different():
+    _, labels = data(300)
+    every = evaluate.wrong_labels(labels, CLASSES)
+    assert all(
+        sorted(row) == [k for k in range(CLASSES) if k != label] for row, label in zip(every, labels, strict=True)
+    )
+    one = evaluate.wrong_labels(labels, CLASSES, 1, seed=5)
+    assert one.shape == (300, 1) and np.array_equal(one, evaluate.wrong_labels(labels, CLASSES, 1, seed=5))
+    counts = np.bincount((one[:, 0] - labels) % CLASSES, minlength=CLASSES)
+    assert counts[0] == 0 and counts[1:].min() > 70
+    with pytest.raises(ValueError, match="1 to 3 wrong labels an image. Received: 4"):
+        evaluate.wrong_labels(labels, CLASSES, 4)
+
+
+def test_retention_by_hand_and_at_chance():
+    gallery = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    assert evaluate.is_nearest_to_own(np.array([[0.9, 0.1], [0.1, 0.7]]), gallery).tolist() == [True, True]
+    assert evaluate.is_nearest_to_own(np.array([[0.4, 0.0], [0.6, 0.5]]), gallery).tolist() == [False, False]
+    rng = np.random.default_rng(0)
+    inputs, unrelated = rng.random((2, 1000, 5, 5, 1))
+    assert evaluate.is_nearest_to_own(inputs, inputs).all()
+    assert evaluate.is_nearest_to_own(unrelated, inputs).mean() < 0.006  # chance: 0.001
+
+
+def test_shifted_latents_keep_their_distance_in_standard_deviations():
+    old, new = (np.array([[1.0]]), np.log([[4.0]])), (np.array([[-5.0]]), np.log([[9.0]]))
+    assert np.allclose(evaluate.shift_latents(np.array([[4.0]]), old, new), -5 + 1.5 * 3)
+
+
+def test_sample_accuracy_by_hand():
+    obeys_but_for_class_1 = Toy(decode=lambda z, labels: write_label(z, np.where(labels == 1, 0, labels)))
+    result = evaluate.sample_accuracy(obeys_but_for_class_1, judge, per_class=5)
+    assert result == {"accuracy": 3 / 4, "per_class": [1, 0, 1, 1]}
+
+
+def test_reconstruction_error_by_hand():
+    images, labels = data(30)
+    model = Toy(decode=lambda latents, labels: latents + 0.1 * np.asarray(labels).reshape(-1, 1, 1, 1))
+    expected = np.mean(np.square(0.1 * labels))
+    assert evaluate.reconstruction_error(model, images, labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("chunk", [1000, 64])
+def test_active_units_by_hand(monkeypatch, chunk):
+    """Two latent units vary, one too little to count, the rest not at all; under a class prior, what the label says
+    does not count either."""
+    monkeypatch.setattr(evaluate, "CHUNK", chunk)
+    images, labels = data(200)
+
+    def encode(images, labels):
+        latents = np.full_like(images, 0.7)
+        latents[:, 0, 0, 0] = np.asarray(labels) * 2.0
+        latents[:, 1, 1] = images[:, 1, 1]
+        latents[:, 2, 2] = 0.1 * images[:, 2, 2]
+        return latents
+
+    assert evaluate.active_units(Toy(encode), images, labels) == 2
+    assert evaluate.active_units(Toy(encode, prior="class", shift=2.0), images, labels) == 1
+
+
+def test_bits_per_dim_by_hand():
+    assert evaluate.bits_per_dim(3 * 32 * 32 * math.log(2), (32, 32, 3)) == pytest.approx(1)
+
+
+def test_likelihood_scores_of_a_model_with_known_parameters():
+    model = CVAE((8, 8, 1), CLASSES, 3, "tiny", likelihood="bernoulli_grey")
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    images, labels = np.random.default_rng(0).random((5, 8, 8, 1)), np.arange(5) % CLASSES
+    nats = 64 * math.log(2)
+    scores = evaluate.likelihood_scores(model, images, labels)
+    assert scores.pop("comparable") is False
+    assert scores == pytest.approx(
+        {"elbo": -nats, "negative_elbo": nats, "unconditional_nll": nats + math.log(CLASSES)}
+    )
+    assert evaluate.importance_weighted_nll(model, images, labels, samples=3) == pytest.approx(nats, rel=1e-5)
+    assert evaluate.active_units(model, images, labels) == 0

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from tfcvae import glyphs
+
+
+@pytest.fixture(scope="module", params=glyphs.SHAPES)
+def kind(request):
+    return request.param
+
+
+def images(split, count, kind, seed=0):
+    return np.stack([glyphs.draw(seed, index, split, kind)["image"] for index in range(count)])
+
+
+def test_types_shapes_and_balanced_labels(kind):
+    drawn = [glyphs.draw(0, index, "train", kind) for index in range(20)]
+    for index, example in enumerate(drawn):
+        assert example["image"].shape == glyphs.SHAPES[kind] and example["image"].dtype == np.uint8
+        assert example["label"] == index % 10 and example["label"].dtype == np.int64
+        assert np.ptp(example["image"]) > 60
+
+
+def test_draw_is_a_pure_function_of_seed_index_split_and_kind(kind):
+    first, again = (glyphs.draw(3, 7, "train", kind)["image"] for _ in range(2))
+    assert np.array_equal(first, again)
+    for other in (glyphs.draw(4, 7, "train", kind), glyphs.draw(3, 17, "train", kind), glyphs.draw(3, 7, "test", kind)):
+        assert (first != other["image"]).mean() > 0.05
+
+
+def test_no_image_occurs_twice_within_or_between_splits(kind):
+    drawn = [image.tobytes() for split in glyphs.SPLITS for image in images(split, 200, kind)]
+    assert len(set(drawn)) == 400
+
+
+def test_every_font_draws_ten_different_digits():
+    for font in glyphs.FONTS:
+        stencils = [np.asarray(glyphs._stencil(font, digit, 56)) for digit in range(10)]
+        assert len({stencil.tobytes() for stencil in stencils}) == 10
+        assert all(stencil.max() == 255 and 0.03 < stencil.mean() / 255 < 0.4 for stencil in stencils)
+
+
+def test_digits_lie_inside_the_image_on_black():
+    drawn = images("train", 300, "grey")
+    border = np.concatenate([drawn[:, 0], drawn[:, -1], drawn[:, :, 0], drawn[:, :, -1]], axis=1)
+    assert (border > 0).mean() < 0.01
+
+
+def test_pixels_tell_the_classes_apart_but_not_trivially():
+    """Nearest class mean, as a floor for what a network learns: far above chance (10 %), below 95 %."""
+    train, test = images("train", 1000, "grey").astype("float32"), images("test", 200, "grey").astype("float32")
+    means = np.stack([train[digit::10].mean(axis=0) for digit in range(10)])
+    distances = np.square(test[:, None] - means[None]).sum(axis=(2, 3, 4))
+    accuracy = np.mean(distances.argmin(axis=1) == np.arange(200) % 10)
+    assert 0.5 < accuracy < 0.95
+
+
+def test_unknown_split_and_kind_list_the_known():
+    for call in (glyphs.examples, lambda split, count: glyphs.draw(0, 0, split)):
+        with pytest.raises(ValueError, match="split. Choose one of: train, test. Received: 'val'"):
+            call("val", 1)
+    with pytest.raises(ValueError, match="kind. Choose one of: grey, colour. Received: 'sepia'"):
+        glyphs.draw(0, 0, "train", "sepia")
+
+
+def test_examples_is_a_dataset_of_known_size_and_fixed_order(kind):
+    dataset = glyphs.examples("test", 5, seed=2, kind=kind)
+    assert int(dataset.cardinality()) == 5
+    for index, example in enumerate(dataset.as_numpy_iterator()):
+        expected = glyphs.draw(2, index, "test", kind)
+        assert np.array_equal(example["image"], expected["image"]) and example["label"] == expected["label"]

@@ -1,0 +1,142 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.special import expit
+
+from tfcvae.likelihoods import LIKELIHOODS, build_likelihood
+
+LN3 = math.log(3)
+LEVELS = np.arange(256, dtype="float32") / 255
+
+
+def image(*values):
+    """One image, a row of grey pixels."""
+    return np.array(values, "float32").reshape(1, 1, -1, 1)
+
+
+def test_the_known_likelihoods():
+    assert sorted(LIKELIHOODS) == ["bernoulli", "bernoulli_grey", "discretized_logistic", "gaussian"]
+    known = "bernoulli, bernoulli_grey, discretized_logistic, gaussian. Received: 'poisson'"
+    with pytest.raises(ValueError, match=f"Unknown likelihood. Choose one of: {known}"):
+        build_likelihood("poisson")
+
+
+def test_what_compares_with_papers_and_what_the_decoder_puts_out():
+    assert {name for name in LIKELIHOODS if build_likelihood(name).comparable} == {"bernoulli", "discretized_logistic"}
+    channels = {name: build_likelihood(name).channels((32, 32, 3)) for name in LIKELIHOODS}
+    assert channels == {"bernoulli": 3, "bernoulli_grey": 3, "gaussian": 3, "discretized_logistic": 6}
+
+
+def test_bernoulli_by_hand():
+    # Logits of ln 3, -ln 3 and 0 are probabilities of 3/4, 1/4 and 1/2.
+    likelihood, logits = build_likelihood("bernoulli"), image(LN3, LN3, -LN3, 0)
+    expected = math.log(3 / 4) + math.log(1 / 4) + math.log(3 / 4) + math.log(1 / 2)
+    assert np.allclose(likelihood.log_prob(image(1, 0, 0, 1), logits), [expected])
+    assert np.allclose(likelihood.mean(logits), image(3 / 4, 3 / 4, 1 / 4, 1 / 2))
+
+
+def test_bernoulli_probabilities_of_all_images_sum_to_1():
+    every = np.array([[(i >> bit) & 1 for bit in range(4)] for i in range(16)], "float32").reshape(16, 1, 4, 1)
+    logits = np.repeat(image(LN3, -2, 0.3, 5), 16, axis=0)
+    assert np.sum(np.exp(build_likelihood("bernoulli").log_prob(every, logits))) == pytest.approx(1, abs=1e-5)
+
+
+def test_dynamic_binarisation_is_white_with_the_brightness_as_probability():
+    likelihood = build_likelihood("bernoulli")
+    noise = np.random.default_rng(0).random((1, 1, 20_000, 1), "float32")
+    drawn = np.asarray(likelihood.prepare(np.full_like(noise, 0.3), noise))
+    assert set(np.unique(drawn)) == {0, 1} and drawn.mean() == pytest.approx(0.3, abs=0.01)
+    extremes = np.array([0.0, np.nextafter(np.float32(1), np.float32(0))])  # the range of uniform noise
+    for value in (0.0, 1.0):
+        assert np.array_equal(likelihood.prepare(image(value, value), image(*extremes)), image(value, value))
+
+
+@pytest.mark.parametrize("name", ["bernoulli_grey", "gaussian", "discretized_logistic"])
+def test_the_others_leave_images_as_they_are(name):
+    likelihood = build_likelihood(name)
+    assert not likelihood.binarises
+    assert np.array_equal(likelihood.prepare(image(0, 0.3, 1)), image(0, 0.3, 1))
+
+
+def test_grey_bernoulli_is_the_cross_entropy():
+    value = build_likelihood("bernoulli_grey").log_prob(image(0.2, 1), image(LN3, 0))
+    assert np.allclose(value, [0.2 * math.log(3 / 4) + 0.8 * math.log(1 / 4) + math.log(1 / 2)])
+
+
+def test_gaussian_by_hand_with_a_trained_sigma():
+    likelihood = build_likelihood("gaussian")
+    likelihood.raw_log_sigma.assign(6 * math.atanh(math.log(0.1) / 6))  # sigma 0.1
+    assert len(likelihood.trainable_variables) == 1
+    # Means of 0.5 and 0.75; pixels 0 and 2 standard deviations away.
+    value = likelihood.log_prob(image(0.5, 0.95), image(0, 0.25))
+    assert np.allclose(value, [-2 * math.log(0.1 * math.sqrt(2 * math.pi)) - 2], atol=1e-4)
+    assert np.allclose(likelihood.mean(image(0, 0.25, -3, 3)), image(0.5, 0.75, 0, 1))
+    with tf.GradientTape() as tape:
+        loss = -likelihood.log_prob(image(0.5, 0.6), image(0, 0))
+    # d/dlog(sigma) of n log(sigma) + residual / (2 sigma^2): 2 - 0.01 / 0.01, times the slope of the bound.
+    slope = 1 - (math.log(0.1) / 6) ** 2
+    assert np.allclose(tape.gradient(loss, likelihood.trainable_variables)[0], (2 - 1) * slope, atol=1e-4)
+
+
+# Raw log-scales of +-1e4 lie at the bounds: scales of e^-8 and e^2.
+@pytest.mark.parametrize("log_scale", [-1e4, -3.0, -1.0, 0.0, 3.0, 1e4])
+@pytest.mark.parametrize("location", [-3.0, -0.5, -0.49, 0.0, 0.123, 0.5, 0.7])
+def test_discretized_logistic_probabilities_of_256_levels_sum_to_1(location, log_scale):
+    parameters = np.tile(np.array([location, log_scale], "float32"), (256, 1)).reshape(256, 1, 1, 2)
+    log_prob = build_likelihood("discretized_logistic").log_prob(LEVELS.reshape(256, 1, 1, 1), parameters)
+    assert np.isfinite(log_prob).all()
+    total = np.exp(np.asarray(log_prob, "float64")).sum()
+    assert total == pytest.approx(1, abs=1e-3 if log_scale == -1e4 else 2e-5)
+
+
+@pytest.mark.parametrize("raw", [-4.0, 0.0, 2.0])
+def test_discretized_logistic_against_double_precision(raw):
+    """Also 30 and more scales away from the location, where float32 differences of sigmoids vanish."""
+    location, scale = 0.1, math.exp(5 * math.tanh(raw / 5) - 3)
+    upper, lower = ((LEVELS.astype("float64") + edge / 255 - 0.5 - location) / scale for edge in (0.5, -0.5))
+    upper[-1], lower[0] = np.inf, -np.inf
+    expected = np.log(np.where(lower > 0, expit(-lower) - expit(-upper), expit(upper) - expit(lower)))
+    parameters = np.stack([np.full(256, location), np.full(256, raw)], axis=-1).reshape(1, 1, 256, 2)
+    value = build_likelihood("discretized_logistic").log_prob_of_pixels(
+        LEVELS.reshape(1, 1, 256, 1), parameters.astype("float32")
+    )
+    assert expected.min() < (-100 if raw == -4 else 0)
+    assert np.allclose(np.asarray(value).ravel(), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_discretized_logistic_of_colours_is_the_sum_over_channels():
+    likelihood, rng = build_likelihood("discretized_logistic"), np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 4, 4, 3)).astype("float32") / 255
+    parameters = rng.normal(size=(2, 4, 4, 6)).astype("float32")
+    single = [likelihood.log_prob(images[..., c : c + 1], parameters[..., c::3]) for c in range(3)]
+    assert np.allclose(likelihood.log_prob(images, parameters), sum(single), rtol=1e-5)
+    assert np.allclose(likelihood.mean(parameters), np.clip(parameters[..., :3] + 0.5, 0, 1))
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("extreme", [-1e4, 0.0, 1e4])
+def test_values_and_gradients_are_finite_for_extreme_parameters(name, extreme):
+    likelihood = build_likelihood(name)
+    pixels = image(0, 1) if name == "bernoulli" else image(0, 0.5, 1)
+    parameters = tf.fill((*pixels.shape[:3], likelihood.channels((1, 1, 1))), extreme)
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        value = likelihood.log_prob(pixels, parameters)
+    assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, parameters)).all()
+
+
+@pytest.mark.parametrize("policy, dtype", [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_sums_are_float32_under_every_policy(name, policy, dtype):
+    """128 x 128 x 3 terms: float16 cannot hold their sum, bfloat16 cannot count it."""
+    keras.config.set_dtype_policy(policy)
+    likelihood = build_likelihood(name)
+    images = np.ones((2, 128, 128, 3), "float32")
+    parameters = tf.zeros((2, 128, 128, likelihood.channels((128, 128, 3))), dtype)
+    value = likelihood.log_prob(images, parameters)
+    one = likelihood.log_prob(images[:1, :1, :1, :1], parameters[:1, :1, :1, : likelihood.per_channel])
+    assert value.shape == (2,) and value.dtype == "float32" and likelihood.mean(parameters).dtype == "float32"
+    assert np.allclose(value, 128 * 128 * 3 * np.asarray(one), rtol=1e-4)

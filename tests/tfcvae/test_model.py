@@ -1,0 +1,259 @@
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcvae.model import CVAE
+
+SHAPE, CLASSES = (8, 8, 1), 3
+POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+def build(policy="float32", latent_shape=4, **arguments):
+    keras.utils.set_random_seed(0)
+    return CVAE(SHAPE, CLASSES, latent_shape, "tiny", label_dim=5, dtype=policy, **arguments)
+
+
+def silence(model):
+    """All weights 0: posterior and prior are N(0, I), logits are 0."""
+    model.set_weights([np.zeros_like(weight) for weight in model.get_weights()])
+    return model
+
+
+def batch(count=16, seed=0):
+    """Three classes of image that are easy to tell apart: one bright band each."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, CLASSES, count).astype("int32")
+    images = 0.1 * rng.random((count, *SHAPE), "float32")
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label : 2 * label + 3] += 0.9 * rng.random()
+    return images, labels
+
+
+def given_noise(model, count=16, seed=0):
+    rng = np.random.default_rng(seed)
+    latents = rng.standard_normal((count, *model.latent_shape), "float32")
+    return {"latents": latents, "pixels": rng.random((count, *SHAPE), "float32")}
+
+
+def one_step(model, optimizer, jit_compile=False):
+    """Compiles and takes a step on a fixed batch with fixed noise; returns the logs."""
+    model.compile(optimizer, jit_compile=jit_compile)
+    dataset = tf.data.Dataset.from_tensors(((*batch(), given_noise(model)),))
+    return {name: values[0] for name, values in model.fit(dataset, verbose=0, shuffle=False).history.items()}
+
+
+def trained_weights(model):
+    return np.concatenate([np.ravel(variable) for variable in model.trainable_variables])
+
+
+# What the loss is
+
+
+@pytest.mark.parametrize("latent_shape, units", [(4, 4), ((2, 2, 3), 12)])
+def test_elbo_and_loss_of_a_model_with_known_parameters(latent_shape, units):
+    model = silence(build(latent_shape=latent_shape))
+    bias = model.encoder.get_layer("mean").bias
+    bias.assign(np.ones(bias.shape))
+    # Every pixel costs ln 2. A mean of 1 against N(0, 1) costs 1/2 a unit.
+    images, labels = batch()
+    outputs = model((images, labels))
+    reconstruction, kl = model.loss_terms(outputs)
+    assert reconstruction.dtype == kl.dtype == "float32" and kl.shape == (16, *model.latent_shape)
+    assert np.allclose(reconstruction, 64 * math.log(2), rtol=1e-5) and np.allclose(kl, 0.5)
+    assert model.compute_loss(y_pred=outputs) == pytest.approx(64 * math.log(2) + units / 2, rel=1e-5)
+    assert np.allclose(model.elbo(images, labels), -64 * math.log(2) - units / 2, rtol=1e-5)
+
+
+def test_kl_weight_warmup_and_free_bits_change_the_loss_but_no_reported_elbo():
+    model = silence(build(kl_weight=0.5, kl_warmup_steps=4, free_bits=0.2))
+    bias = model.encoder.get_layer("mean").bias
+    bias.assign([1, 0, 0, 2])  # 0.5, 0, 0 and 2 nats; with free bits 0.5, 0.2, 0.2 and 2
+    images, labels = batch()
+    outputs, pixels = model((images, labels)), 64 * math.log(2)
+    for share in (0, 1 / 4, 2 / 4, 3 / 4, 1, 1):
+        assert model.compute_loss(y_pred=outputs) == pytest.approx(pixels + 0.5 * share * 2.9, rel=1e-5)
+    logs = {name: float(value) for name, value in model.get_metrics_result().items()}
+    assert logs == pytest.approx(
+        {"loss": pixels + 0.5 * 2.9 * 3.5 / 6, "reconstruction": pixels, "kl": 2.5, "negative_elbo": pixels + 2.5}
+    )
+    assert np.allclose(model.elbo(images, labels), -pixels - 2.5, rtol=1e-5)
+    model.compute_loss(y_pred=outputs, training=False)
+    assert int(model.steps_done) == 6
+
+
+def test_class_prior_takes_the_kl_against_its_own_class():
+    model = silence(build(prior="class"))
+    model.label_embedding.table.assign(np.eye(3, 5))
+    kernel = np.zeros((5, 8), "float32")
+    kernel[1, 0] = 3.0  # class 1 has its mean at 3 in the first unit
+    model.prior.project.kernel.assign(kernel)
+    images, _ = batch()
+    _, kl = model.loss_terms(model((images, np.arange(16) % 3)))
+    expected = np.where(np.arange(16) % 3 == 1, 4.5, 0)
+    assert np.allclose(np.sum(kl, axis=1), expected)
+
+
+def test_encoder_and_likelihood_see_the_same_binarised_images():
+    model = build()
+    images, labels = batch()
+    noise = given_noise(model)
+    outputs = model((images, labels, noise))
+    assert np.array_equal(outputs["images"], noise["pixels"] < images)
+    assert np.array_equal(outputs["mean"], model((outputs["images"], labels, noise))["mean"])
+    assert np.allclose(outputs["latents"], outputs["mean"] + np.exp(outputs["log_variance"] / 2) * noise["latents"])
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_images_latents_and_loss_terms_stay_float32(policy):
+    model = build(policy, likelihood="discretized_logistic")
+    images = np.full((2, *SHAPE), 200 / 255, "float32")  # neither half precision holds this level
+    outputs = model((images, np.array([0, 1])))
+    assert {output.dtype for output in outputs.values()} == {"float32"}
+    assert np.array_equal(outputs["images"], images)
+    assert {term.dtype for term in model.loss_terms(outputs)} == {"float32"}
+
+
+def test_noise_comes_from_the_seed_and_moves_on():
+    first, second = build(seed=1), build(seed=2)
+    draws = [first.draw_noise(2), first.draw_noise(2), second.draw_noise(2), build(seed=1).draw_noise(2)]
+    latents = [np.asarray(draw["latents"]) for draw in draws]
+    assert latents[0].shape == (2, 4) and draws[0]["pixels"].shape == (2, *SHAPE)
+    assert np.array_equal(latents[0], latents[3])
+    assert not np.array_equal(latents[0], latents[1]) and not np.array_equal(latents[0], latents[2])
+    assert set(build(likelihood="gaussian").draw_noise(2)) == {"latents"}
+
+
+# The step
+
+
+@pytest.fixture(scope="module", params=POLICIES)
+def trained(request):
+    """A model after 40 steps under each policy, with its history."""
+    images, labels = batch(64)
+    model = build(request.param, prior="class", likelihood="gaussian", kl_warmup_steps=10)
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    return model, model.fit(dataset, epochs=10, verbose=0, shuffle=False).history
+
+
+def test_training_lowers_the_loss_under_each_policy(trained):
+    _, history = trained
+    assert set(history) == {"loss", "reconstruction", "kl", "negative_elbo"}
+    assert np.isfinite(history["loss"]).all() and history["negative_elbo"][-1] < history["negative_elbo"][0] - 20
+    assert history["negative_elbo"] == pytest.approx(
+        np.add(history["reconstruction"], history["kl"]).tolist(), abs=1e-3
+    )
+
+
+def test_the_label_changes_what_a_trained_model_puts_out(trained):
+    model, _ = trained
+    outputs = model.decode(np.zeros((3, 4)), np.arange(3))
+    means = [model.encode(batch(1)[0], [label])[0] for label in range(3)]
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(outputs[first] - outputs[second]).max() > 0.05
+        assert np.abs(means[first] - means[second]).max() > 0.01
+
+
+def test_a_saved_model_goes_on_as_if_it_had_never_been_away(trained, tmp_path):
+    model, _ = trained
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.dtype_policy.name == model.dtype_policy.name and loaded.get_config() == model.get_config()
+    assert type(loaded.optimizer) is type(model.optimizer)
+    for part in (lambda m: m.variables, lambda m: m.optimizer.variables):
+        assert len(part(loaded)) == len(part(model))
+        assert all(np.array_equal(a, b) for a, b in zip(part(loaded), part(model), strict=True))
+    images, labels = batch()
+    assert np.array_equal(loaded.reconstruct(images, labels), model.reconstruct(images, labels))
+    for each in (model, loaded):
+        each.train_on_batch(images, labels)
+    assert np.array_equal(trained_weights(loaded), trained_weights(model))
+
+
+def test_configuration_is_json_and_builds_the_same_model():
+    model = build("mixed_bfloat16", latent_shape=(2, 2, 3), prior="class", kl_weight=0.3, free_bits=0.1, seed=7)
+    copy = CVAE.from_config(json.loads(json.dumps(model.get_config())))
+    assert copy.get_config() == model.get_config()
+    assert [v.shape for v in copy.variables] == [v.shape for v in model.variables]
+
+
+def test_a_step_of_gradient_descent_is_the_gradient_of_the_loss():
+    model, reference = build(prior="class"), build(prior="class")
+    with tf.GradientTape() as tape:
+        loss = reference.compute_loss(y_pred=reference((*batch(), given_noise(reference))))
+    gradients = tape.gradient(loss, reference.trainable_variables)
+    before = trained_weights(model)
+    logs = one_step(model, keras.optimizers.SGD(1e-3))
+    assert logs["loss"] == pytest.approx(float(loss), rel=1e-5)
+    expected = before - 1e-3 * np.concatenate([np.ravel(gradient) for gradient in gradients])
+    assert np.allclose(trained_weights(model), expected, atol=1e-6)
+    assert np.abs(trained_weights(model) - before).max() > 1e-3
+
+
+def test_loss_scaling_does_not_change_the_size_of_a_step():
+    """Under mixed_float16 the gradient is divided by the scale, so the step has to multiply the loss by it."""
+    half, full = build("mixed_float16"), build()
+    start = trained_weights(full)
+    one_step(half, keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3), initial_scale=8.0))
+    one_step(full, keras.optimizers.SGD(1e-3))
+    moved, expected = trained_weights(half) - start, trained_weights(full) - start
+    assert np.linalg.norm(moved - expected) < 0.05 * np.linalg.norm(expected)
+
+
+def test_a_step_under_xla_is_the_same():
+    plain, compiled = build(), build()
+    logs = [one_step(model, keras.optimizers.SGD(1e-3), model is compiled) for model in (plain, compiled)]
+    assert compiled.jit_compile and not plain.jit_compile
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+    assert np.allclose(trained_weights(plain), trained_weights(compiled), atol=1e-5)
+
+
+def test_one_hot_labels_and_nested_inputs_train_the_same():
+    images, labels = batch()
+    vectors = np.eye(CLASSES, dtype="float32")[labels]
+    results = []
+    for data in ((images, labels), (images, vectors), ((images, labels),)):
+        model = build()
+        model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+        model.fit(tf.data.Dataset.from_tensors(data), verbose=0, shuffle=False)
+        results.append(trained_weights(model))
+    assert np.allclose(results[0], results[1], atol=1e-6) and np.allclose(results[0], results[2], atol=1e-6)
+
+
+def test_evaluation_logs_the_same_and_changes_nothing_but_the_noise():
+    model = silence(build(kl_weight=3.0))
+    model.compile(keras.optimizers.SGD(1.0), jit_compile=False)
+    logs = model.evaluate(tf.data.Dataset.from_tensor_slices(batch(10)).batch(4), verbose=0, return_dict=True)
+    expected = {"reconstruction": 64 * math.log(2), "kl": 0}
+    expected |= {"loss": expected["reconstruction"], "negative_elbo": expected["reconstruction"]}
+    assert logs == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert not np.any(trained_weights(model)) and int(model.steps_done) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"kl_weight": -1}, "kl_weight must be at least 0. Received: kl_weight=-1"),
+        ({"kl_warmup_steps": -5}, "kl_warmup_steps must be at least 0. Received: kl_warmup_steps=-5"),
+        ({"free_bits": -0.1}, "free_bits must be at least 0. Received: free_bits=-0.1"),
+        ({"likelihood": "poisson"}, "Unknown likelihood.*Received: 'poisson'"),
+        ({"prior": "flow"}, "Unknown prior.*Received: 'flow'"),
+        ({"latent_shape": (4, 4, 1)}, r"\(2, 2, 'channels'\) for images of 8x8"),
+    ],
+)
+def test_errors_say_what_was_received(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(**arguments)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_wrong_labels_are_errors_in_a_step_too():
+    model = build()
+    model.compile("sgd", jit_compile=False)
+    images, _ = batch(4)
+    with pytest.raises(ValueError, match=r"one-hot vectors of shape \(batch, 3\)"):
+        model.train_on_batch(images, np.eye(4, dtype="float32"))

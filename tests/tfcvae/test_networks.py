@@ -1,0 +1,108 @@
+import keras
+import numpy as np
+import pytest
+
+from tfcvae.networks import NETWORKS, Size, build_decoder, build_encoder, residual_block
+
+SHAPES = [
+    ((28, 28, 1), (16,)),
+    ((28, 28, 1), (7, 7, 2)),
+    ((32, 32, 3), (16,)),
+    ((32, 32, 3), (8, 8, 4)),
+    ((8, 12, 2), (2, 3, 5)),
+]
+
+
+def randomise(model, seed=0):
+    """Gives every weight a random value, those that start at zero too."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([0.3 * rng.standard_normal(w.shape).astype("float32") for w in model.get_weights()])
+
+
+@pytest.mark.parametrize("image_shape, latent_shape", SHAPES)
+def test_shapes(image_shape, latent_shape):
+    encoder = build_encoder(image_shape, latent_shape, 6, "tiny")
+    decoder = build_decoder(image_shape, latent_shape, 6, 5, "tiny")
+    assert encoder.output_shape == [(None, *latent_shape)] * 2
+    assert decoder.output_shape == (None, *image_shape[:2], 5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_outputs_are_float32_and_inner_layers_are_not(policy):
+    keras.config.set_dtype_policy(policy)
+    encoder = build_encoder((8, 8, 1), (2, 2, 3), 6, "tiny")
+    decoder = build_decoder((8, 8, 1), (2, 2, 3), 6, 1, "tiny")
+    assert [output.dtype for output in encoder.outputs + decoder.outputs] == ["float32"] * 3
+    for network in (encoder, decoder):
+        assert network.get_layer("level1_block0_conv1").compute_dtype == policy.removeprefix("mixed_")
+
+
+def test_both_networks_read_the_label_once_their_modulation_is_not_the_identity():
+    rng = np.random.default_rng(0)
+    images, latents = rng.random((1, 8, 8, 1), "float32"), rng.standard_normal((1, 3), "float32")
+    first, second = rng.standard_normal((2, 1, 6), "float32")
+    encoder, decoder = build_encoder((8, 8, 1), (3,), 6, "tiny"), build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
+    for network, inputs in ((encoder, images), (decoder, latents)):
+        outputs = [keras.tree.flatten(network([inputs, label])) for label in (first, second)]
+        assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
+        randomise(network)
+        outputs = [keras.tree.flatten(network([inputs, label])) for label in (first, second)]
+        assert all(np.abs(np.subtract(a, b)).max() > 1e-3 for a, b in zip(*outputs, strict=True))
+
+
+def test_every_residual_block_is_modulated():
+    size = Size(channels=(4, 8, 8), blocks=(1, 2, 3))
+    NETWORKS["mine"] = size
+    try:
+        for network in (build_encoder((8, 8, 1), (3,), 6, "mine"), build_decoder((8, 8, 1), (3,), 6, 1, "mine")):
+            names = [layer.name for layer in network.layers]
+            assert sum(name.endswith("_modulation") for name in names) == sum(name.endswith("_add") for name in names)
+            assert sum(name.endswith("_add") for name in names) == 6
+    finally:
+        del NETWORKS["mine"]
+
+
+def test_residual_block_is_the_identity_at_first():
+    x, embedding = keras.Input((4, 4, 3)), keras.Input((2,))
+    block = keras.Model([x, embedding], residual_block(x, embedding, "block"))
+    features = np.random.default_rng(0).standard_normal((2, 4, 4, 3), "float32")
+    assert np.array_equal(block([features, np.ones((2, 2), "float32")]), features)
+
+
+def test_kl_starts_near_zero_and_log_variance_is_bounded():
+    encoder = build_encoder((8, 8, 1), (2, 2, 3), 6, "tiny")
+    images, embedding = np.random.default_rng(0).random((4, 8, 8, 1), "float32"), np.ones((4, 6), "float32")
+    mean, log_variance = encoder([images, embedding])
+    assert np.abs(mean).max() < 1 and np.abs(log_variance).max() < 1
+    encoder.set_weights([100 * w for w in encoder.get_weights()])
+    _, log_variance = encoder([images, embedding])
+    assert 9 < np.abs(log_variance).max() <= 10
+
+
+def test_parameter_counts():
+    # Encoder: stem 1 -> 4, down 4 -> 8 -> 16, a block (two convolutions, 6 -> 2 channels of modulation) at each.
+    conv = {(a, b): 9 * a * b + b for a, b in ((1, 4), (4, 8), (8, 16), (8, 8), (16, 16), (4, 1))}
+    blocks = 2 * conv[8, 8] + (6 + 1) * 16 + 2 * conv[16, 16] + (6 + 1) * 32
+    heads = 2 * (2 * 2 * 16 * 3 + 3)
+    encoder = build_encoder((8, 8, 1), (3,), 6, "tiny")
+    assert encoder.count_params() == conv[1, 4] + conv[4, 8] + conv[8, 16] + blocks + heads
+    # Decoder: a dense layer to 2x2x16, then 4x4 transposed convolutions.
+    decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
+    doubled = 16 * 16 * 8 + 8 + 16 * 8 * 4 + 4
+    assert decoder.count_params() == (3 + 1) * 64 + blocks + doubled + conv[4, 1]
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (((30, 28, 1), (16,), 6, "tiny"), r"divisible by 4. Received: image_shape=\(30, 28, 1\)"),
+        (((28, 28, 1), (8, 8, 4), 6, "tiny"), r"\(7, 7, 'channels'\) for images of 28x28. Received: .*\(8, 8, 4\)"),
+        (((28, 28, 1), (7, 7), 6, "tiny"), r"Received: latent_shape=\(7, 7\)"),
+        (((28, 28, 1), (16,), 6, "huge"), "Unknown network. Choose one of: base, small, tiny. Received: 'huge'"),
+    ],
+)
+def test_errors_say_what_was_received(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_encoder(*arguments)
+    with pytest.raises(ValueError, match=message):
+        build_decoder(*arguments[:3], 1, arguments[3])
