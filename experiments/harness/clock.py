@@ -29,15 +29,16 @@ class Clock:
     def epoch(self, label, progress, epochs):
         """Prints a line for the last finished epoch; `progress` is a `training.Progress`."""
         row = progress.history[-1]
-        self.images_seen += row["images_per_epoch"]
         self.printed = time.perf_counter()
+        self.images_seen += row["images_per_epoch"]
+        recent = progress.history[-5:]
+        of_model = (epochs - progress.epochs_done) * sum(row["seconds"] for row in recent) / len(recent)
         pace = (self.printed - self.started) / self.images_seen
-        of_model = (epochs - progress.epochs_done) * row["images_per_epoch"]
-        of_all = self.images_left - row["images"]
+        of_all = of_model + (self.images_left - epochs * row["images_per_epoch"]) * pace
         print(
             f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
             f"(best {progress.best:.4f}) | {row['images_per_epoch'] / row['seconds']:.1f} images/s | "
-            f"left: {duration(of_model * pace)}, in all {duration(of_all * pace)}",
+            f"left: {duration(of_model)}, in all {duration(of_all)}",
             flush=True,
         )
 

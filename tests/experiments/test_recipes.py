@@ -92,9 +92,10 @@ def test_tutorial_is_the_articles_own_recipe(preset):
     assert make_recipe("cpu", "tutorial", {}).image_size == 128  # as in the article
 
 
-def test_tutorial_keeps_its_target_and_takes_the_other_overrides():
-    recipe = make_recipe("cpu", "tutorial", {"target": "pet", "epochs": 2, "filters": 8})
-    assert (recipe.target, recipe.epochs, recipe.filters) == ("trimap", 2, 8)
+def test_tutorial_takes_the_image_size_alone():
+    options = {"target": "pet", "epochs": 2, "filters": 8, "batch_size": 4, "image_size": 64}
+    changed, own = make_recipe("cpu", "tutorial", options), make_recipe("cpu", "tutorial", {})
+    assert changed.record() == own.record() | {"image_size": 64}
 
 
 def test_tutorial_stays_small_in_the_smoke_preset():

@@ -84,7 +84,7 @@ class Session:
 
     def trained(self):
         """The epochs that this session trained, as `(variant, epoch)`."""
-        rows = [line.split(" | ") for line in self.lines if " | epoch " in line]
+        rows = [line.split(" | ") for line in self.lines if " | val IoU " in line]
         return [(row[0].split()[0], int(row[1].split()[1].split("/")[0])) for row in rows]
 
 
@@ -108,8 +108,9 @@ def history(results, variant):
 
 
 def files(folder):
-    """Content and time of writing of every file below a folder."""
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+    """Content and time of writing of every file below a folder, the lock apart."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
 def weights(results, variant):
@@ -185,9 +186,9 @@ def kill_after(text, seconds, end=Session.kill):
 KILLS = [
     kill_after("Results: ", 4),
     kill_amid_a_checkpoint,
-    kill_after("mp-tr-bce seed 0 | epoch 2/4 ", 0.1, Session.interrupt),
+    kill_after("mp-tr-bce seed 0 | epoch 2/4 | loss", 0.1, Session.interrupt),
     kill_after("mp-tr-bce seed 0: scoring on the test split", 0.5),
-    kill_after("strconv-ups-dice seed 0 | epoch 1/4 ", 0.3),
+    kill_after("strconv-ups-dice seed 0 | epoch 1/4 | loss", 0.3),
     kill_after("strconv-ups-dice seed 0: scoring on the test split", 0.5),
     kill_after("Writing the summary", 0.3),
 ]
@@ -226,7 +227,7 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
 def test_a_folder_in_use_is_refused(tmp_path):
     results = tmp_path / "results"
     with Session(results) as first:
-        first.wait_for("mp-tr-bce seed 0 | epoch 1/4 ")
+        first.wait_for("mp-tr-bce seed 0 | epoch 1/4 | loss")
         first.stop()
         before = files(results)
         with Session(results) as second:
@@ -245,7 +246,7 @@ def test_a_finished_run_is_kept(reference, here):
     before = [files(folder) for folder in folders]
     code, out, err = here(*COMMAND[len(BASE) :], results=reference)
     assert (code, err) == (0, "")
-    assert all(f"{variant} seed 0: finished, kept\n" in out for variant in VARIANTS) and " | epoch " not in out
+    assert all(f"{variant} seed 0: finished, kept\n" in out for variant in VARIANTS) and " | val IoU " not in out
     assert [files(folder) for folder in folders] == before
     assert "strconv-ups-dice" in (reference / "summary.md").read_text()
 
@@ -255,7 +256,7 @@ def test_force_trains_again_what_was_asked_for(tmp_path, reference, here):
     shutil.copytree(reference, results)
     kept = files(seed_folder(results, "strconv-ups-dice"))
     code, out, err = here("--epochs", "4", "--variants", "mp-tr-bce", "--force", results=results)
-    assert (code, err) == (0, "") and out.count("mp-tr-bce seed 0 | epoch ") == 4
+    assert (code, err) == (0, "") and out.count(" | val IoU ") == 4
     assert files(seed_folder(results, "strconv-ups-dice")) == kept
     assert_same_outcome(results, reference, "mp-tr-bce")
     assert read(results, "mp-tr-bce")["seconds"] != read(reference, "mp-tr-bce")["seconds"]
@@ -268,7 +269,7 @@ def test_records_without_weights_stay_as_they_are(tmp_path, reference, here):
     old = run_folder(results)
     before = {variant: files(old / variant) for variant in VARIANTS}
     code, out, err = here("--epochs", "4", "--variants", "mp-tr-bce", results=results)
-    assert (code, err) == (0, "") and out.count("mp-tr-bce seed 0 | epoch ") == 4
+    assert (code, err) == (0, "") and out.count(" | val IoU ") == 4
     assert f"{old} holds records without weights" in out and f"Results: {old}-2\n" in out
     assert {variant: files(old / variant) for variant in VARIANTS} == before
     new = json.loads(Path(f"{old}-2", "mp-tr-bce", "seed-0", "record.json").read_text())

@@ -1,6 +1,5 @@
 """What a user sees who types something wrong, or whose machine lacks something: one clear line, soon."""
 
-import errno
 import os
 import shlex
 import shutil
@@ -9,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from experiments.run_unet_matrix import overrides, parse_arguments
@@ -81,8 +79,8 @@ def test_mistyped_option(tmp_path, options, line):
             "--image-size must be divisible by 16, since the U-Net halves it 4 times. Received: 100",
         ),
         (
-            ["--preset", "cpu", "--image-size", "48"],
-            "--image-size must be divisible by 32, since the U-Net halves it 5 times. Received: 48",
+            ["--preset", "smoke", "--image-size", "30"],
+            "--image-size must be divisible by 4, since the U-Net halves it 2 times. Received: 30",
         ),
         (
             ["--preset", "smoke", "--variants", "all", "--image-size", "20"],
@@ -222,43 +220,3 @@ def test_damaged_data_is_named_and_the_repaired_data_goes_on(tmp_path, pets, dam
         done = start(tmp_path, SCRIPT, *options)
         assert (done.returncode, done.stderr) == (0, "")
         assert [p.parent.name for p in (tmp_path / "results").rglob("record.json")] == ["seed-0"]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_while_saving_a_model(tmp_path):
-    import keras
-
-    from experiments.unet_matrix import save_weights
-
-    (tmp_path / "model.keras").write_bytes(b"old")
-    (tmp_path / f".model.{os.getpid()}.tmp.keras").symlink_to("/dev/full")  # writing to it fails as on a full disk
-    inputs = keras.Input((4,))
-    model = keras.Model(inputs, keras.layers.Dense(300)(inputs))
-    with pytest.raises(OSError) as raised:
-        save_weights(model, tmp_path / "model.keras")
-    assert raised.value.errno == errno.ENOSPC  # which run_main turns into one line
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
-
-
-def test_saved_weights_load_without_this_project(tmp_path, disturb):
-    from experiments.unet_matrix import build_model, save_weights
-    from experiments.unet_recipes import make_recipe
-
-    images, expected = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32"), {}
-    np.save(tmp_path / "images.npy", images)
-    for variant in ("strconv-ups-dice", "tutorial"):
-        model = build_model(make_recipe("smoke", variant, {}), seed=3, steps=10)
-        disturb(model)
-        save_weights(model, tmp_path / f"{variant}.keras")
-        expected[variant] = model.predict(images, verbose=0)
-    code = """
-import keras, numpy as np, sys
-for variant in sys.argv[1:]:
-    model = keras.models.load_model(f"{variant}.keras")
-    assert not model.compiled
-    np.save(f"{variant}.npy", model.predict(np.load("images.npy"), verbose=0))
-"""
-    done = start(tmp_path, "-c", code, *expected)
-    assert done.returncode == 0, done.stderr
-    for variant, logits in expected.items():
-        np.testing.assert_allclose(np.load(tmp_path / f"{variant}.npy"), logits, rtol=1e-4, atol=1e-5)

@@ -46,6 +46,14 @@ def test_write_atomic_hands_out_a_hidden_file_with_the_suffix_in_the_folder(tmp_
     assert given[0].parent == tmp_path and given[0].suffix == ".keras" and given[0].name.startswith(".")
 
 
+def test_write_atomic_replaces_the_file_in_one_piece(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("old")
+    with open(path) as reader:  # opened before, it goes on to see the old content, whole
+        runs.write_atomic(path, "new")
+        assert (reader.read(), path.read_text()) == ("old", "new")
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
 def test_write_atomic_keeps_the_old_content_when_writing_fails(tmp_path, error):
     path = tmp_path / "file.npz"

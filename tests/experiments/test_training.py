@@ -1,5 +1,10 @@
 import csv
+import errno
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,9 +13,9 @@ import tensorflow as tf
 
 from experiments.harness.errors import UserError
 from experiments.harness.schedules import OneCycle
-from experiments.harness.training import Checkpoint, Progress, TrainingDiverged, history_csv, train
-from experiments.unet_matrix import build_model
+from experiments.harness.training import Checkpoint, Progress, TrainingDiverged, history_csv, save_model, train
 from experiments.unet_recipes import make_recipe
+from experiments.unet_training import build_model
 
 EPOCHS = 4
 
@@ -199,7 +204,7 @@ def test_damaged_checkpoint_is_an_error_that_names_it(tmp_path, whole, damage):
 @pytest.mark.parametrize("slope", [np.nan, np.inf])
 def test_divergence_stops_and_the_checkpoint_before_it_stays(tmp_path, whole, slope):
     path, epochs = tmp_path / "file.npz", []
-    with pytest.raises(TrainingDiverged, match=r"the loss became (nan|inf) at step 1 of the epoch"):
+    with pytest.raises(TrainingDiverged, match=r"the loss became (nan|inf) at step 1 of epoch 3"):
         run(path, data=Lines([1.0, 1.0, slope, 1.0]), on_epoch=lambda progress: epochs.append(progress.epochs_done))
     assert epochs == [1, 2]
     model = make_model(3)
@@ -215,7 +220,7 @@ def test_nan_in_the_middle_of_an_epoch_is_named_by_its_step(tmp_path):
             y[self.batch_size] = np.nan
             return tf.data.Dataset.from_tensor_slices((x, y)).batch(self.batch_size)
 
-    with pytest.raises(TrainingDiverged, match="nan at step 2 of the epoch"):
+    with pytest.raises(TrainingDiverged, match="nan at step 2 of epoch 1"):
         run(tmp_path / "file.npz", data=Torn())
     assert list(tmp_path.iterdir()) == []
 
@@ -258,7 +263,50 @@ def test_the_first_of_equal_epochs_is_kept(tmp_path):
     assert progress.best_epoch == 1
 
 
+# Saving
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_while_saving_a_model(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"old")
+    (tmp_path / f".model.{os.getpid()}.tmp.keras").symlink_to("/dev/full")  # writing to it fails as on a full disk
+    inputs = keras.Input((4,))
+    with pytest.raises(OSError) as raised:
+        save_model(keras.Model(inputs, keras.layers.Dense(300)(inputs)), tmp_path / "model.keras")
+    assert raised.value.errno == errno.ENOSPC  # which run_main turns into one line
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_saved_models_load_without_this_project(tmp_path, disturb):
+    images, expected = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32"), {}
+    np.save(tmp_path / "images.npy", images)
+    for variant in ("strconv-ups-dice", "tutorial"):
+        model = build_model(make_recipe("smoke", variant, {}), seed=3, steps=10)
+        disturb(model)
+        save_model(model, tmp_path / f"{variant}.keras")
+        expected[variant] = model.predict(images, verbose=0)
+    code = """
+import keras, numpy as np, sys
+for variant in sys.argv[1:]:
+    model = keras.models.load_model(f"{variant}.keras")
+    assert not model.compiled
+    np.save(f"{variant}.npy", model.predict(np.load("images.npy"), verbose=0))
+"""
+    command = [sys.executable, "-c", code, *expected]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # not in the repository
+    assert done.returncode == 0, done.stderr
+    for variant, logits in expected.items():
+        np.testing.assert_allclose(np.load(tmp_path / f"{variant}.npy"), logits, rtol=1e-4, atol=1e-5)
+
+
 # History
+
+
+def test_each_step_is_reported(tmp_path):
+    steps, model = [], make_model(0)
+    checkpoint = Checkpoint(tmp_path / "file.npz", model, {})
+    train(model, Lines(), VALIDATION, 2, checkpoint, "loss", "min", on_step=lambda *where: steps.append(where))
+    assert steps == [(1, 1, 3), (1, 2, 3), (1, 3, 3), (2, 1, 3), (2, 2, 3), (2, 3, 3)]
 
 
 def test_history_says_what_happened(tmp_path):

@@ -1,4 +1,4 @@
-"""Two logical CPU devices; they have to be set up before TensorFlow starts, so each test runs in its own process."""
+"""Two logical CPU devices; they have to be set up before TensorFlow starts, so the training runs in its own process."""
 
 import json
 import subprocess
@@ -17,6 +17,7 @@ from tfcvae.model import CVAE
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 policy = sys.argv[1]
+numpy = keras.ops.convert_to_numpy
 rng = np.random.default_rng(0)
 images, labels = rng.random((24, 8, 8, 1), "float32"), rng.integers(0, 3, 24)
 noise = {"latents": rng.standard_normal((24, 4), "float32"), "pixels": rng.random((24, 8, 8, 1), "float32")}
@@ -40,14 +41,14 @@ two, moved_two, logs_two = train(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1
 
 @tf.function
 def draw():
-    return two.draw_noise(4)["latents"]
+    return two.replica_noise(4)["latents"]
 
 draws = two.distribute_strategy.run(draw).values
 print(json.dumps({
     "replicas": two.distribute_strategy.num_replicas_in_sync,
     "moved": float(np.abs(moved_one).max()),
     "difference": float(np.abs(moved_one - moved_two).max()),
-    "steps": [int(one.steps_done), int(two.steps_done)],
+    "steps": [int(numpy(model.steps_done)) for model in (one, two)],
     "logs": [logs_one, logs_two],
     "noise_differs": bool(np.abs(draws[0].numpy() - draws[1].numpy()).max() > 0.1),
     "reconstruct": float(np.abs(one.reconstruct(images, labels, 10) - two.reconstruct(images, labels, 10)).max()),

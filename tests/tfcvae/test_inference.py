@@ -86,7 +86,7 @@ def test_grey_images_are_binarised_the_same_way_each_time_and_binary_ones_not_at
     images, labels = data
     assert np.array_equal(model.reconstruct(images, labels), model.reconstruct(images, labels))
     binary = np.round(images)
-    mean, _ = model.encoder([binary, model.label_embedding(labels)])
+    mean = model((binary, labels))["mean"]
     assert np.allclose(model.encode(binary, labels)[0], mean, atol=1e-5)
     assert np.abs(model.encode(images, labels)[0] - model.encode(binary, labels)[0]).max() > 1e-3
 
@@ -131,22 +131,29 @@ def linear_model(posterior_scale=1.0):
     return model, images.reshape(6, 4, 4, 1).astype("float32"), exact.logpdf(images)
 
 
+def mean_elbo(model, images):
+    """The ELBO of each image, over 4,000 draws."""
+    copies = np.repeat(images, 1000, axis=0)
+    elbo = model.elbo(copies, np.zeros(len(copies), int), 4, seed=0, batch_size=len(copies))
+    return elbo.reshape(len(images), 1000).mean(axis=1)
+
+
 def test_both_bounds_are_log_p_where_the_posterior_is_exact():
     model, images, exact = linear_model()
     labels = np.zeros(6, int)
     for samples in (1, 4):  # each weight alone is p(x)
         assert np.allclose(model.importance_bound(images, labels, samples, seed=samples), exact, atol=2e-3)
-    assert np.allclose(model.elbo(images, labels, 2000, seed=0), exact, atol=0.15)
+    assert np.allclose(mean_elbo(model, images), exact, atol=0.1)
 
 
 def test_the_importance_weighted_bound_closes_the_gap_of_a_wrong_posterior():
     model, images, exact = linear_model(posterior_scale=2.0)
     labels = np.zeros(6, int)
     # KL(N(m, 4 v) || N(m, v)) = (4 - 1 - ln 4) / 2 in each of two units.
-    elbo = model.elbo(images, labels, 2000, seed=0)
-    assert np.allclose(exact - elbo, 3 - np.log(4), atol=0.25)
-    bound = model.importance_bound(images, labels, 2000, seed=0)
-    assert (bound > elbo + 1).all() and np.allclose(bound, exact, atol=0.2)
+    elbo = mean_elbo(model, images)
+    assert np.allclose(exact - elbo, 3 - np.log(4), atol=0.3)
+    bound = model.importance_bound(images, labels, 200, seed=0)
+    assert (bound > elbo + 1).all() and np.allclose(bound, exact, atol=0.3)
 
 
 # Errors

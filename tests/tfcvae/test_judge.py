@@ -37,7 +37,7 @@ def test_a_judge_learns_to_read_glyphs():
     judge = build_judge((28, 28, 1), 10, "tiny")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     judge.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
-    data = TrainingData(glyphs.examples("train", 500), 50, crop=1)
+    data = TrainingData(glyphs.examples("train", 500), 25, crop=1)
     for epoch in range(6):
         judge.fit(data.epoch(epoch), verbose=0, shuffle=False)
     images, labels = to_arrays(glyphs.examples("test", 200))

@@ -21,7 +21,7 @@ def test_kl_against_monte_carlo():
     log_ratio = log_normal(latents, mean, log_variance) - log_normal(latents, prior_mean, prior_log_variance)
     closed = np.sum(kl_divergence(mean, log_variance, prior_mean, prior_log_variance))
     error = np.std(log_ratio) / np.sqrt(len(latents))
-    assert error < 0.02 and abs(np.mean(log_ratio) - closed) < 4 * error
+    assert error < 0.03 and abs(np.mean(log_ratio) - closed) < 4 * error
 
 
 def test_log_normal_by_hand_over_spatial_latents():
@@ -60,6 +60,6 @@ def test_free_bits_hold_each_unit_at_the_minimum_without_a_gradient():
     with tf.GradientTape() as tape:
         tape.watch(kl)
         value = free_bits(kl, 0.3)
-    assert value == pytest.approx(0.3 + 0.6)
+    assert float(value) == pytest.approx(0.3 + 0.6)
     assert np.allclose(tape.gradient(value, kl), [[0, 0.5], [0, 0.5]])
-    assert free_bits(kl, 0.0) == pytest.approx(0.8)
+    assert float(free_bits(kl, 0.0)) == pytest.approx(0.8)

@@ -1,0 +1,21 @@
+"""The time left, as printed."""
+
+import pytest
+
+from experiments.harness.clock import Clock, duration
+from experiments.harness.training import Progress
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-3, "0m00s"), (59.6, "1m00s"), (303, "5m03s"), (3900, "1h05m")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_time_left_of_the_model_and_of_all(capsys):
+    row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 1, "seconds": 10.0}
+    clock = Clock(images=1000, metric="val_iou", title="val IoU")
+    clock.started -= 20  # 100 images took 20 s, their validation included
+    clock.epoch("mp-tr-bce seed 0", Progress(history=[row], best=0.25), epochs=4)
+    line = capsys.readouterr().out
+    assert line.startswith("mp-tr-bce seed 0 | epoch 1/4 | loss 0.5000 | val IoU 0.2500 (best 0.2500) | 10.0 images/s")
+    assert line.endswith("left: 0m30s, in all 2m30s\n")  # 3 epochs of 10 s; then 600 images of 0.2 s
