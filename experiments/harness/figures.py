@@ -34,7 +34,7 @@ def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
         x: column and axis label of the horizontal axis.
         styles: `{label: matplotlib line style}`; solid by default.
     """
-    from matplotlib.ticker import StrMethodFormatter
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     figure = _figure(4.6 * len(y) + 1.2, 3.6, title)
     panels = figure.subplots(1, len(y), squeeze=False)[0]
@@ -48,6 +48,7 @@ def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
         axis.set_title(panel_title, loc="left", fontsize=10)
         axis.set_xlabel(x[1])
         axis.set_xlim(left=0)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)

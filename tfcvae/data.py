@@ -1,0 +1,105 @@
+"""From TFDS examples of MNIST, CIFAR-10 or the built-in glyphs to batches of (image, label).
+
+An example holds `image` (uint8, `(height, width, channels)`, all of one size) and `label` (integer).
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def image_and_label(example):
+    """One TFDS example as (float32 image in [0, 1], int32 label)."""
+    return tf.cast(example["image"], tf.float32) / 255.0, tf.cast(example["label"], tf.int32)
+
+
+def to_arrays(examples):
+    """A whole dataset in memory: (float32 NumPy images `(n, h, w, c)` in [0, 1], int32 labels `(n,)`)."""
+    pairs = examples.map(lambda e: (e["image"], tf.cast(e["label"], tf.int32)), tf.data.AUTOTUNE).batch(1000)
+    images, labels = zip(*pairs.as_numpy_iterator(), strict=True)
+    return np.concatenate(images).astype("float32") / np.float32(255), np.concatenate(labels)
+
+
+def binarise(images, seed):
+    """Draws each pixel black or white, white with its brightness as the probability.
+
+    Evaluation on MNIST binarises the test images once, with a seed that is stated beside the result.
+
+    Args:
+        images: NumPy array in [0, 1].
+        seed: int; the same seed and images give the same result.
+
+    Returns:
+        Float32 array of {0, 1}, of the same shape.
+    """
+    noise = np.random.default_rng(seed).random(images.shape, "float32")
+    return (noise < images).astype("float32")
+
+
+class TrainingData:
+    """Training batches as a pure function of (seed, epoch), so that a resumed run sees what it would have seen.
+
+    Images are decoded once and cached in memory as uint8.
+
+    Args:
+        examples: `tf.data.Dataset` of TFDS examples, of known size.
+        batch_size: images a step; the last, incomplete batch of an epoch is dropped (a dataset smaller than a batch is
+            one batch).
+        seed: of shuffling and augmentation.
+        flip: mirror each image left to right with probability 1/2.
+        crop: pixels by which each image moves at most, up or down and left or right; what comes in is black.
+    """
+
+    def __init__(self, examples, batch_size, seed=0, flip=False, crop=0):
+        self.count = int(examples.cardinality())
+        if self.count < 1:
+            raise ValueError(f"examples must be a dataset of known size, not empty. Received: cardinality={self.count}")
+        self.batch_size = min(batch_size, self.count)
+        self.steps = self.count // self.batch_size
+        self.seed, self.flip, self.crop = seed, flip, crop
+        self._cached = examples.map(lambda e: {"image": e["image"], "label": e["label"]}, tf.data.AUTOTUNE).cache()
+
+    def epoch(self, epoch):
+        """The batches of one epoch: (float32 `(b, h, w, c)` in [0, 1], int32 labels `(b,)`)."""
+
+        def finish(step, batch):
+            images, labels = image_and_label(batch)
+            seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
+            return augment(images, seed, self.flip, self.crop), labels
+
+        shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
+        batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
+        return batches.map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def augment(images, seed, flip=False, crop=0):
+    """Mirrors and moves each image of a batch at random; all randomness comes from `seed`.
+
+    Args:
+        images: `(b, h, w, c)`.
+        seed: int tensor of shape `(2,)`.
+        flip, crop: see `TrainingData`.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    shape, seeds = tf.shape(images), tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    if flip:
+        mirrored = tf.random.stateless_uniform((shape[0], 1, 1, 1), seeds[0]) < 0.5
+        images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
+    if crop:
+        images = tf.pad(images, [[0, 0], [crop, crop], [crop, crop], [0, 0]])
+        starts = tf.random.stateless_uniform((2, shape[0], 1), seeds[1], 0, 2 * crop + 1, tf.int32)
+        images = tf.gather(images, starts[0] + tf.range(shape[1]), axis=1, batch_dims=1)
+        images = tf.gather(images, starts[1] + tf.range(shape[2]), axis=2, batch_dims=1)
+    return images
+
+
+def evaluation_data(examples, batch_size, seed=None):
+    """Batches of (float32 image in [0, 1], int32 label) in the dataset's order: cached, all kept.
+
+    Args:
+        seed: binarise the images once with this seed, as `binarise` does; None leaves them grey.
+    """
+    images, labels = to_arrays(examples)
+    images = images if seed is None else binarise(images, seed)
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,155 @@
+"""Encoder and decoder: residual convolutional networks, modulated by the label at every residual block.
+
+Both work at full, half and quarter resolution. There is no normalization: batch statistics would make training and
+evaluation, and replicas of `tf.distribute`, disagree, and group normalization costs a CPU more time than the
+convolutions. Residual branches that start at zero keep deep networks stable without it.
+
+References:
+    - He et al. 2016, "Identity Mappings in Deep Residual Networks" (activation before convolution).
+    - Zhang et al. 2019, "Fixup Initialization" (branches that start at zero in place of normalization).
+    - Child 2021, "Very Deep VAEs" (VAEs on images without normalization).
+"""
+
+import math
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+from tfcvae.layers import LabelModulation, soft_bound
+from tfcvae.priors import LOG_VARIANCE_LIMIT
+from tfcvae.registry import choose
+
+
+@dataclass(frozen=True)
+class Size:
+    """Size of an encoder and of its mirror image, the decoder.
+
+    Attributes:
+        channels: at full, half and quarter resolution.
+        blocks: residual blocks at each of them.
+    """
+
+    channels: tuple
+    blocks: tuple
+
+
+NETWORKS = {
+    "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1)),
+    "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2)),
+    "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3)),
+}
+"""Sizes by name: `tiny` for tests, `small` and `base` for training; add your own."""
+
+
+def build_encoder(image_shape, latent_shape, label_dim, network="small"):
+    """Builds q(z|x, y).
+
+    Args:
+        image_shape: `(height, width, channels)`; height and width divisible by 4. Values in [0, 1].
+        latent_shape: `(dim,)`, or `(height / 4, width / 4, channels)` for a spatial latent.
+        label_dim: length of the label's embedding.
+        network: a key of `NETWORKS`.
+
+    Returns:
+        A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
+        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10).
+
+    Raises:
+        ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown network.
+    """
+    size = _checked_size(image_shape, latent_shape, network)
+    image = keras.Input(image_shape, name="image")
+    embedding = keras.Input((label_dim,), name="embedding")
+    x = layers.Rescaling(2.0, offset=-1.0, name="centre")(image)
+    x = _conv(size.channels[0], name="stem")(x)
+    for level, (channels, blocks) in enumerate(zip(size.channels, size.blocks, strict=True)):
+        if level:
+            x = _conv(channels, strides=2, name=f"down{level}")(x)
+        for block in range(blocks):
+            x = residual_block(x, embedding, name=f"level{level}_block{block}")
+    x = layers.Activation("silu", name="activation")(x)
+    mean, log_variance = (_latent_head(latent_shape, name)(x) for name in ("mean", "log_variance"))
+    return keras.Model([image, embedding], [mean, soft_bound(log_variance, LOG_VARIANCE_LIMIT)], name="encoder")
+
+
+def build_decoder(image_shape, latent_shape, label_dim, channels, network="small"):
+    """Builds the network of p(x|z, y).
+
+    Args:
+        image_shape, latent_shape, label_dim, network: as for `build_encoder`.
+        channels: what the likelihood asks for, `Likelihood.channels(image_shape)`.
+
+    Returns:
+        A `keras.Model` from `(latent, embedding)` to the likelihood's parameters, float32
+        `(batch, height, width, channels)`.
+
+    Raises:
+        ValueError: as `build_encoder`.
+    """
+    size = _checked_size(image_shape, latent_shape, network)
+    latent = keras.Input(latent_shape, name="latent")
+    embedding = keras.Input((label_dim,), name="embedding")
+    quarter = (image_shape[0] // 4, image_shape[1] // 4, size.channels[-1])
+    if len(latent_shape) == 1:
+        x = layers.Dense(math.prod(quarter), name="unflatten")(latent)
+        x = layers.Reshape(quarter, name="reshape")(x)
+    else:
+        x = _conv(size.channels[-1], name="stem")(latent)
+    for level in (2, 1, 0):
+        for block in range(size.blocks[level]):
+            x = residual_block(x, embedding, name=f"level{level}_block{block}")
+        if level:
+            x = _double(x, size.channels[level - 1], name=f"up{level}")
+    x = layers.Activation("silu", name="activation")(x)
+    parameters = _conv(channels, kernel_initializer="glorot_uniform", dtype="float32", name="parameters")(x)
+    return keras.Model([latent, embedding], parameters, name="decoder")
+
+
+def residual_block(x, embedding, name):
+    """Adds to a feature map what two 3x3 convolutions make of it, label-modulated in between; the identity at first.
+
+    Args:
+        x: `(batch, height, width, channels)`.
+        embedding: of the labels, `(batch, label_dim)`.
+        name: prefix of the layers' names.
+    """
+    channels = x.shape[-1]
+    branch = layers.Activation("silu", name=f"{name}_activation1")(x)
+    branch = _conv(channels, name=f"{name}_conv1")(branch)
+    branch = LabelModulation(name=f"{name}_modulation")([branch, embedding])
+    branch = layers.Activation("silu", name=f"{name}_activation2")(branch)
+    branch = _conv(channels, kernel_initializer="zeros", name=f"{name}_conv2")(branch)
+    return layers.Add(name=f"{name}_add")([x, branch])
+
+
+def _conv(channels, strides=1, kernel_initializer="he_normal", **kwargs):
+    return layers.Conv2D(channels, 3, strides=strides, padding="same", kernel_initializer=kernel_initializer, **kwargs)
+
+
+def _double(x, channels, name):
+    """Activation, then a 4x4 transposed convolution that doubles the resolution; 4 / 2 paints no checkerboard."""
+    x = layers.Activation("silu", name=f"{name}_activation")(x)
+    return layers.Conv2DTranspose(channels, 4, strides=2, padding="same", kernel_initializer="he_normal", name=name)(x)
+
+
+def _latent_head(latent_shape, name):
+    """Layers from the quarter-resolution features to a latent's mean or log-variance, in float32; KL starts near 0."""
+    small = keras.initializers.VarianceScaling(0.01)
+    if len(latent_shape) == 3:
+        return layers.Conv2D(latent_shape[-1], 1, kernel_initializer=small, dtype="float32", name=name)
+    dense = layers.Dense(latent_shape[0], kernel_initializer=small, dtype="float32", name=name)
+    return lambda x: dense(layers.Flatten(name=f"{name}_flatten")(x))
+
+
+def _checked_size(image_shape, latent_shape, network):
+    height, width, _ = image_shape
+    if height % 4 or width % 4:
+        raise ValueError(f"Image height and width must be divisible by 4. Received: image_shape={tuple(image_shape)}")
+    spatial = (height // 4, width // 4)
+    if len(latent_shape) != 1 and tuple(latent_shape[:-1]) != spatial:
+        raise ValueError(
+            f"latent_shape must be (dim,), or {(*spatial, 'channels')} for images of {height}x{width}. "
+            f"Received: latent_shape={tuple(latent_shape)}"
+        )
+    return choose(NETWORKS, network, "network")
