@@ -74,8 +74,9 @@ def short_table(records):
         f"{_data(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} pixels, "
         f"{config['filters']} filters at the first level; {report.hardware(records[0])}."
     )
-    notes = report.spread_note([len(seeds) for seeds in variants.values()])
-    return f"{_main_table(variants, records)}\n\n{notes} {what}".replace("\n\n ", "\n\n")
+    notes = [what, report.spread_note([len(seeds) for seeds in variants.values()])]
+    commands = "Made by " + ", ".join(f"`{command}`" for command in dict.fromkeys(r["command"] for r in records)) + "."
+    return "\n\n".join([_main_table(variants, records), " ".join(note for note in notes if note), commands])
 
 
 def _is_tutorial(variant):

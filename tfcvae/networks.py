@@ -1,13 +1,14 @@
 """Encoder and decoder: residual convolutional networks, modulated by the label at every residual block.
 
-Both work at full, half and quarter resolution. There is no normalization: batch statistics would make training and
-evaluation, and replicas of `tf.distribute`, disagree, and group normalization costs a CPU more time than the
-convolutions. Residual branches that start at zero keep deep networks stable without it.
+Both work at full, half and quarter resolution. Features are normalized image by image (group normalization with one
+group), not over the batch: batch statistics would make training and evaluation, and replicas of `tf.distribute`,
+disagree. Once a block, just before the label scales and shifts it, is enough: it costs a tenth more time, and a few
+hundred steps reach what takes nearly twice as many without it.
 
 References:
     - He et al. 2016, "Identity Mappings in Deep Residual Networks" (activation before convolution).
-    - Zhang et al. 2019, "Fixup Initialization" (branches that start at zero in place of normalization).
-    - Child 2021, "Very Deep VAEs" (VAEs on images without normalization).
+    - Wu & He 2018, "Group Normalization".
+    - Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis" (normalize, then modulate by the label).
 """
 
 import math
@@ -107,7 +108,9 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
 
 
 def residual_block(x, embedding, name):
-    """Adds to a feature map what two 3x3 convolutions make of it, label-modulated in between; the identity at first.
+    """Adds to a feature map what two 3x3 convolutions make of it, normalized and label-modulated in between.
+
+    The second convolution starts at zero, and so the block as the identity.
 
     Args:
         x: `(batch, height, width, channels)`.
@@ -117,6 +120,7 @@ def residual_block(x, embedding, name):
     channels = x.shape[-1]
     branch = layers.Activation("silu", name=f"{name}_activation1")(x)
     branch = _conv(channels, name=f"{name}_conv1")(branch)
+    branch = layers.GroupNormalization(1, center=False, scale=False, name=f"{name}_norm")(branch)
     branch = LabelModulation(name=f"{name}_modulation")([branch, embedding])
     branch = layers.Activation("silu", name=f"{name}_activation2")(branch)
     branch = _conv(channels, kernel_initializer="zeros", name=f"{name}_conv2")(branch)
