@@ -73,6 +73,9 @@ def main():
         runs.check_writable(args.results)
     if choice.notice:
         print(choice.notice)
+    if args.dry_run and choice.source == "download":
+        print("How much work it is depends on the size of the data, which a dry run does not download.")
+        return 0
     print("Starting TensorFlow ...", flush=True)
     hardware.import_tensorflow()
     from experiments import unet_matrix

@@ -183,8 +183,7 @@ class Matrix:
         """The same seeded test images across all finished variants, from their saved weights (lowest seed of each)."""
         finished = {}
         for variant in VARIANTS:
-            folders = sorted((self.folder / variant).glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-")))
-            done = [folder for folder in folders if runs.is_finished(folder)]
+            done = [folder for folder in runs.model_folders(self.folder, variant) if runs.is_finished(folder)]
             finished |= {variant: done[0]} if done else {}
         if not finished:
             return

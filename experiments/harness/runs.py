@@ -88,21 +88,27 @@ def choose_run_folder(parent, preset, is_plain, shared, models):
         folder = Path(parent) / name
         if not _same_run(folder, shared, models):
             continue
-        missing = [f for f in _model_folders(folder) if (f / RECORD).exists() and not (f / WEIGHTS).exists()]
+        missing = [f for f in model_folders(folder) if (f / RECORD).exists() and not (f / WEIGHTS).exists()]
         if not missing:
             return folder, notices
         notices.append(f"{folder} holds records without weights (as in a fresh clone): training in another folder.")
     raise UserError(f"No free run folder in {parent}: delete the runs that are no longer needed.")
 
 
-def _model_folders(run_folder):
-    return sorted(path.parent for path in run_folder.glob(f"*/seed-*/{CONFIG}"))
+def model_folders(run_folder, variant="*"):
+    """The folders of the models of a run that were begun, of one variant or of all, by variant and seed."""
+    folders = [path.parent for path in Path(run_folder).glob(f"{variant}/seed-*/{CONFIG}")]
+    return sorted((f for f in folders if _seed(f).isdigit()), key=lambda f: (f.parent.name, int(_seed(f))))
+
+
+def _seed(folder):
+    return folder.name.removeprefix("seed-")
 
 
 def _same_run(run_folder, shared, models):
-    for folder in _model_folders(run_folder):
+    for folder in model_folders(run_folder):
         found = read_json(folder / CONFIG)
-        key = folder.parent.name, int(folder.name.removeprefix("seed-"))
+        key = folder.parent.name, int(_seed(folder))
         if found["shared"] != _jsonable(shared) or (key in models and found["model"] != _jsonable(models[key])):
             return False
     return True

@@ -142,7 +142,11 @@ def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max"
         seconds = time.perf_counter() - started
         scores = model.evaluate(validation, verbose=0, return_dict=True)
         value = scores[monitor]
-        if progress.best is None or (value > progress.best if mode == "max" else value < progress.best):
+        if (
+            progress.best is None
+            or np.isnan(progress.best)
+            or (value - progress.best) * (1 if mode == "max" else -1) > 0
+        ):
             progress.best, progress.best_epoch = value, epoch + 1
             checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
         progress.seconds += seconds

@@ -18,16 +18,22 @@ def image(*values):
 
 
 def test_the_known_likelihoods():
-    assert sorted(LIKELIHOODS) == ["bernoulli", "bernoulli_grey", "discretized_logistic", "gaussian"]
-    known = "bernoulli, bernoulli_grey, discretized_logistic, gaussian. Received: 'poisson'"
-    with pytest.raises(ValueError, match=f"Unknown likelihood. Choose one of: {known}"):
+    known = "bernoulli, bernoulli_grey, coupled_discretized_logistic, discretized_logistic, gaussian"
+    assert ", ".join(sorted(LIKELIHOODS)) == known
+    with pytest.raises(ValueError, match=f"Unknown likelihood. Choose one of: {known}. Received: 'poisson'"):
         build_likelihood("poisson")
 
 
 def test_what_compares_with_papers_and_what_the_decoder_puts_out():
-    assert {name for name in LIKELIHOODS if build_likelihood(name).comparable} == {"bernoulli", "discretized_logistic"}
-    channels = {name: build_likelihood(name).channels((32, 32, 3)) for name in LIKELIHOODS}
-    assert channels == {"bernoulli": 3, "bernoulli_grey": 3, "gaussian": 3, "discretized_logistic": 6}
+    built = {name: build_likelihood(name) for name in LIKELIHOODS}
+    assert {name for name in built if not built[name].comparable} == {"bernoulli_grey", "gaussian"}
+    assert {name: likelihood.channels((32, 32, 3)) for name, likelihood in built.items()} == {
+        "bernoulli": 3,
+        "bernoulli_grey": 3,
+        "gaussian": 3,
+        "discretized_logistic": 6,
+        "coupled_discretized_logistic": 9,
+    }
 
 
 def test_bernoulli_by_hand():
@@ -54,7 +60,7 @@ def test_dynamic_binarisation_is_white_with_the_brightness_as_probability():
         assert np.array_equal(likelihood.prepare(image(value, value), image(*extremes)), image(value, value))
 
 
-@pytest.mark.parametrize("name", ["bernoulli_grey", "gaussian", "discretized_logistic"])
+@pytest.mark.parametrize("name", sorted(set(LIKELIHOODS) - {"bernoulli"}))
 def test_the_others_leave_images_as_they_are(name):
     likelihood = build_likelihood(name)
     assert not likelihood.binarises
@@ -116,6 +122,32 @@ def test_discretized_logistic_of_colours_is_the_sum_over_channels():
     assert np.allclose(likelihood.mean(parameters), np.clip(parameters[..., :3] + 0.5, 0, 1))
 
 
+def test_coupled_channels_are_logistics_whose_locations_move_with_the_errors_before_them():
+    coupled, plain = build_likelihood("coupled_discretized_logistic"), build_likelihood("discretized_logistic")
+    pixel = np.array([0.8, 0.4, 0.6], "float32").reshape(1, 1, 1, 3)
+    location, log_scale = [0.1, -0.2, 0.0], [0.5, -1.0, 0.3]
+    green_red, blue_red, blue_green = 0.7, -0.4, 1.5  # coefficients, before the bound
+    parameters = np.array([*location, *log_scale, green_red, blue_red, blue_green], "float32").reshape(1, 1, 1, 9)
+    errors = [0.8 - 0.6, 0.4 - 0.3]
+    moved = [0.1, -0.2 + 2 * np.tanh(0.35) * errors[0]]
+    moved += [2 * np.tanh(-0.2) * errors[0] + 2 * np.tanh(0.75) * errors[1]]
+    expected = plain.log_prob(pixel, np.array([*moved, *log_scale], "float32").reshape(1, 1, 1, 6))
+    assert np.allclose(coupled.log_prob(pixel, parameters), expected, rtol=1e-5)
+    assert np.allclose(coupled.mean(parameters).numpy().ravel(), [0.6, 0.3, 0.5])
+    grey, one = image(0.2, 0.9), np.array([0.3, -1, 0.1, 0.4], "float32").reshape(1, 1, 2, 2)
+    assert np.array_equal(coupled.log_prob(grey, one), plain.log_prob(grey, one))
+
+
+def test_coupled_probabilities_of_256_levels_of_blue_sum_to_p_of_red_and_green():
+    likelihood, rng = build_likelihood("coupled_discretized_logistic"), np.random.default_rng(0)
+    pixels = np.full((256, 1, 1, 3), 100 / 255, "float32")
+    pixels[..., 2] = LEVELS.reshape(256, 1, 1)
+    parameters = np.tile(rng.normal(size=9).astype("float32"), (256, 1)).reshape(256, 1, 1, 9)
+    terms = np.asarray(likelihood.log_prob_of_pixels(pixels, parameters))
+    assert np.ptp(terms[..., :2], axis=0).max() == 0  # nothing before blue depends on it
+    assert np.exp(terms[..., 2]).sum() == pytest.approx(1, abs=2e-5)
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 @pytest.mark.parametrize("extreme", [-1e4, 0.0, 1e4])
 def test_values_and_gradients_are_finite_for_extreme_parameters(name, extreme):
@@ -137,6 +169,6 @@ def test_sums_are_float32_under_every_policy(name, policy, dtype):
     images = np.ones((2, 128, 128, 3), "float32")
     parameters = tf.zeros((2, 128, 128, likelihood.channels((128, 128, 3))), dtype)
     value = likelihood.log_prob(images, parameters)
-    one = likelihood.log_prob(images[:1, :1, :1, :1], parameters[:1, :1, :1, : likelihood.per_channel])
+    one = likelihood.log_prob(images[:1, :1, :1, :1], parameters[:1, :1, :1, : likelihood.channels((1, 1, 1))])
     assert value.shape == (2,) and value.dtype == "float32" and likelihood.mean(parameters).dtype == "float32"
     assert np.allclose(value, 128 * 128 * 3 * np.asarray(one), rtol=1e-4)

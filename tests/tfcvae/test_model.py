@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfcvae.model import CVAE
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
+
 SHAPE, CLASSES = (8, 8, 1), 3
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 
