@@ -31,5 +31,10 @@ def _machine(record):
         f"{record['image_size']} x {record['image_size']} pixels, {record['filters']} filters at the first level, "
         f"batches of {record['batch_size']}. {report.software(record)}."
     )
-    parts = [f"### {report.hardware(record)}", report.table(header, rows, left=3), what]
+    machine = record["hardware"]
+    parts = [
+        f"### {machine['device']}, {machine['name']}, {machine['cores']} cores",
+        report.table(header, rows, left=3),
+        what,
+    ]
     return "\n\n".join([*parts, report.code_block([record["command"]])])

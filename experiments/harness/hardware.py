@@ -21,7 +21,7 @@ class Hardware:
         cores: CPU cores that this process may use.
         gpus: number of GPUs.
         precision: a Keras dtype policy.
-        xla: whether models are compiled by XLA: on GPUs yes; on CPUs never, where it is 4 to 15 times slower.
+        xla: whether models are compiled by XLA: on GPUs yes; on CPUs never, where it is slower.
         reason: why this precision.
     """
 
