@@ -1,8 +1,9 @@
 """Scores a trained conditional VAE: likelihood, reconstruction, latent units, and whether labels control its output.
 
-Pure functions of a model and NumPy arrays. `images` are `(n, *image_shape)` in [0, 1], `labels` integers `(n,)` or
-one-hot vectors. A `judge` is a function from images `(n, *image_shape)` to the labels that it reads, `(n,)`; it only
-measures. Work proceeds in chunks, so memory is bounded by the chunk.
+Pure functions of a model and NumPy arrays. `images` are `(n, *image_shape)` in [0, 1], binarised once beforehand where
+the likelihood binarises (`tfcvae.data.binarise`); `labels` are integers `(n,)` or one-hot vectors. A `judge` is a
+function from images `(n, *image_shape)` to the labels that it reads, `(n,)`; it only measures. Work proceeds in chunks,
+so memory is bounded by the chunk.
 
 References:
     - Burda et al. 2016, "Importance Weighted Autoencoders" (importance-weighted bound, active units).

@@ -214,10 +214,8 @@ class CVAE(Inference, keras.Model):
             import tensorflow as tf
 
             replica = tf.distribute.get_replica_context()
-            noise, start = (
-                self.draw_noise(count * replica.num_replicas_in_sync),
-                count * replica.replica_id_in_sync_group,
-            )
+            start = count * replica.replica_id_in_sync_group
+            noise = self.draw_noise(count * replica.num_replicas_in_sync)
             return {name: values[start : start + count] for name, values in noise.items()}
 
         def test_step(self, data):
@@ -228,7 +226,10 @@ class CVAE(Inference, keras.Model):
 
 def _inputs(data):
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-    return x if y is None else (x, y)
+    inputs = x if y is None else (x, y)
+    if not isinstance(inputs, tuple | list) or len(inputs) not in (2, 3):
+        raise ValueError("A batch must be (images, labels) or ((images, labels, noise),). Received: images alone")
+    return inputs
 
 
 def _check_not_negative(**numbers):

@@ -2,8 +2,8 @@
 
 Both work at full, half and quarter resolution. Features are normalized image by image (group normalization with one
 group), not over the batch: batch statistics would make training and evaluation, and replicas of `tf.distribute`,
-disagree. Once a block, just before the label scales and shifts it, is enough: it costs a tenth more time, and a few
-hundred steps reach what takes nearly twice as many without it.
+disagree. Once a block, just before the label scales and shifts it, costs a tenth more time at most and pays (MNIST,
+300 steps of the small network: 108 nats with it, 113 without).
 
 References:
     - He et al. 2016, "Identity Mappings in Deep Residual Networks" (activation before convolution).

@@ -199,6 +199,18 @@ def test_a_step_of_gradient_descent_is_the_gradient_of_the_loss():
     assert np.abs(trained_weights(model) - before).max() > 1e-3
 
 
+def test_keras_own_step_which_other_backends_use_trains_the_same():
+    own, stock = build(kl_warmup_steps=2), build(kl_warmup_steps=2)
+    data = ((*batch(), given_noise(own)),)
+    for model, step in ((own, CVAE.train_step), (stock, keras.Model.train_step)):
+        model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+        for _ in range(2):
+            step(model, data)
+    assert np.allclose(trained_weights(own), trained_weights(stock), atol=1e-6)
+    assert np.abs(trained_weights(own) - trained_weights(build())).max() > 1e-3
+    assert int(own.steps_done) == int(stock.steps_done) == 2
+
+
 def test_loss_scaling_does_not_change_the_size_of_a_step():
     """Under mixed_float16 the gradient is divided by the scale, so the step has to multiply the loss by it."""
     half, full = build("mixed_float16"), build()
@@ -256,9 +268,11 @@ def test_errors_say_what_was_received(arguments, message):
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_wrong_labels_are_errors_in_a_step_too():
+def test_wrong_and_missing_labels_are_errors_in_a_step_too():
     model = build()
     model.compile("sgd", jit_compile=False)
     images, _ = batch(4)
+    with pytest.raises(ValueError, match=r"A batch must be \(images, labels\).* Received: images alone"):
+        model.train_on_batch(images)
     with pytest.raises(ValueError, match=r"one-hot vectors of shape \(batch, 3\)"):
         model.train_on_batch(images, np.eye(4, dtype="float32"))
