@@ -41,6 +41,10 @@ def test_batches_are_a_pure_function_of_seed_and_epoch():
     assert same(batches(first, 0), expected[0])
     assert not same(expected[0], expected[1])
     assert not same(batches(TrainingData(examples(20), 6, seed=4, flip=True, crop=1), 0), expected[0])
+    orders = [
+        [label for _, labels in batches(TrainingData(examples(20), 20, seed), 0) for label in labels] for seed in (3, 4)
+    ]
+    assert orders[0] != orders[1]
 
 
 def test_an_epoch_holds_every_image_at_most_once():
