@@ -280,8 +280,8 @@ def test_check_writable_creates_the_folder_and_leaves_it_empty(tmp_path):
         ([], ""),
         (["--preset", "smoke", "--data-dir", "/home/me/data"], " --preset smoke"),
         (["--data-dir=/home/me/data", "--preset=smoke"], " --preset=smoke"),
-        (["--results", "/tmp/results", "--seeds", "0", "1"], " --seeds 0 1"),
-        (["--results=/tmp/results", "--force", "--epochs", "4"], " --epochs 4"),
+        (["--results", "elsewhere", "--seeds", "0", "1"], " --seeds 0 1"),
+        (["--results=elsewhere", "--force", "--epochs", "4"], " --epochs 4"),
         (["--variants", "a b"], " --variants 'a b'"),
     ],
 )
