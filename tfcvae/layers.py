@@ -67,7 +67,8 @@ class LabelEmbedding(keras.layers.Layer):
         self.num_classes, self.dim = num_classes, dim
 
     def build(self, labels_shape):
-        self.table = self.add_weight((self.num_classes, self.dim), initializer="random_normal", name="table")
+        unit = keras.initializers.RandomNormal(stddev=1.0)  # small embeddings would be learned to be used too late
+        self.table = self.add_weight((self.num_classes, self.dim), initializer=unit, name="table")
 
     def call(self, labels):
         _check_shape(labels.shape, self.num_classes)

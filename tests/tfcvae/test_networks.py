@@ -39,15 +39,23 @@ def test_outputs_are_float32_and_inner_layers_are_not(policy):
 
 def test_both_networks_read_the_label_once_their_modulation_is_not_the_identity():
     rng = np.random.default_rng(0)
-    images, latents = rng.random((1, 8, 8, 1), "float32"), rng.standard_normal((1, 3), "float32")
+    images, latents = rng.random((1, 8, 8, 1), "float32"), rng.standard_normal((1, 2, 2, 3), "float32")
     first, second = rng.standard_normal((2, 1, 6), "float32")
-    encoder, decoder = build_encoder((8, 8, 1), (3,), 6, "tiny"), build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
+    encoder = build_encoder((8, 8, 1), (2, 2, 3), 6, "tiny")
+    decoder = build_decoder((8, 8, 1), (2, 2, 3), 6, 1, "tiny")
     for network, inputs in ((encoder, images), (decoder, latents)):
         outputs = [keras.tree.flatten(network([inputs, label])) for label in (first, second)]
         assert all(np.array_equal(a, b) for a, b in zip(*outputs, strict=True))
         randomise(network)
         outputs = [keras.tree.flatten(network([inputs, label])) for label in (first, second)]
         assert all(np.abs(np.subtract(a, b)).max() > 1e-3 for a, b in zip(*outputs, strict=True))
+
+
+def test_the_decoder_of_a_flat_latent_reads_the_label_from_the_start():
+    decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
+    first, second = np.random.default_rng(0).standard_normal((2, 1, 6), "float32")
+    outputs = [decoder([np.zeros((1, 3), "float32"), label]) for label in (first, second)]
+    assert np.abs(np.subtract(*outputs)).max() > 1e-3
 
 
 def test_every_residual_block_is_modulated():
@@ -86,10 +94,10 @@ def test_parameter_counts():
     heads = 2 * (2 * 2 * 16 * 3 + 3)
     encoder = build_encoder((8, 8, 1), (3,), 6, "tiny")
     assert encoder.count_params() == conv[1, 4] + conv[4, 8] + conv[8, 16] + blocks + heads
-    # Decoder: a dense layer to 2x2x16, then 4x4 transposed convolutions.
+    # Decoder: a dense layer from latent and label to 2x2x16, then 4x4 transposed convolutions.
     decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
     doubled = 16 * 16 * 8 + 8 + 16 * 8 * 4 + 4
-    assert decoder.count_params() == (3 + 1) * 64 + blocks + doubled + conv[4, 1]
+    assert decoder.count_params() == (3 + 6 + 1) * 64 + blocks + doubled + conv[4, 1]
 
 
 @pytest.mark.parametrize(
