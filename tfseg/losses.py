@@ -5,7 +5,7 @@ indices `(batch, height, width, 1)` against logits of one channel a class. The n
 Each loss is a plain function that returns one value an image, so it can be handed to `model.compile(loss=...)` as is.
 
 References:
-    - Milletari et al. 2016, "V-Net" (the soft Dice loss; here with plain sums, as in `keras.losses.dice`).
+    - Milletari et al. 2016, "V-Net" (the soft Dice loss, with squares in its denominator).
 """
 
 import keras
@@ -42,8 +42,10 @@ def cross_entropy(y_true, logits):
 def soft_dice(y_true, logits):
     """One minus the soft Dice coefficient of each image, averaged over its classes.
 
-    `dice = 2 sum(p y) / (sum(p) + sum(y))`, with sums over the pixels of one image and one class, and p the sigmoid or
-    softmax of the logits. An empty mask gives a loss of 1 and no gradient worth the name, never a division by zero.
+    `dice = 2 sum(p y) / (sum(p^2) + sum(y^2))`, with sums over the pixels of one image and one class, and p the sigmoid
+    or softmax of the logits. The squares are V-Net's; `keras.losses.dice` has plain sums. With the squares, background
+    is pushed down in proportion to p, so that confident mistakes count most. An empty mask gives a loss of 1 and no
+    gradient worth the name, never a division by zero.
 
     Args:
         y_true: targets, `(batch, height, width, 1)`.
@@ -58,7 +60,9 @@ def soft_dice(y_true, logits):
     else:
         classes = ops.cast(ops.squeeze(y_true, -1), "int32")
         y_true, probabilities = ops.one_hot(classes, logits.shape[-1], dtype="float32"), ops.softmax(logits)
-    return ops.mean(keras.losses.dice(y_true, probabilities, axis=(1, 2)), axis=-1)
+    both = ops.sum(y_true * probabilities, axis=(1, 2))
+    each = ops.sum(ops.square(y_true) + ops.square(probabilities), axis=(1, 2))
+    return ops.mean(1 - 2 * both / (each + keras.config.epsilon()), axis=-1)
 
 
 @LOSSES.register("bce_dice")

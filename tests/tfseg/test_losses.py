@@ -11,24 +11,24 @@ LN2, LN3 = math.log(2), math.log(3)
 
 # Two images of 2x2 pixels. Probabilities, where the logit is ln(p / (1 - p)):
 #   first   p = 3/4 1/4, y = 1 0    cross-entropy: (-ln 3/4 - ln 3/4 - ln 1/2 - ln 1/2) / 4
-#               1/2 1/2      1 0    dice: sum(p y) = 5/4, sum(p) = 2, sum(y) = 2, so 2 * 5/4 / 4 = 5/8
+#               1/2 1/2      1 0    dice: sum(p y) = 5/4, sum(p^2) = 9/8, sum(y) = 2, so 2 * 5/4 / (25/8) = 4/5
 #   second  p = 3/4 3/4, y = 0 0    cross-entropy: (-ln 1/4 - ln 1/4 - ln 3/4 - ln 1/4) / 4
-#               3/4 3/4      1 0    dice: sum(p y) = 3/4, sum(p) = 3, sum(y) = 1, so 2 * 3/4 / 4 = 3/8
+#               3/4 3/4      1 0    dice: sum(p y) = 3/4, sum(p^2) = 9/4, sum(y) = 1, so 2 * 3/4 / (13/4) = 6/13
 BINARY_LOGITS = np.array([[[LN3, -LN3], [0, 0]], [[LN3, LN3], [LN3, LN3]]])[..., None]
 BINARY_TARGETS = np.array([[[1, 0], [1, 0]], [[0, 0], [1, 0]]], "uint8")[..., None]
 BINARY = {
     "bce": [(-2 * math.log(3 / 4) + 2 * LN2) / 4, (3 * 2 * LN2 - math.log(3 / 4)) / 4],
-    "dice": [3 / 8, 5 / 8],
+    "dice": [1 / 5, 7 / 13],
 }
 
 # Two images of 1x2 pixels and three classes; logits are ln of p times 4, and softmax does not see the 4:
 #   first   p = (2 1 1)/4, (1 1 2)/4, y = 0, 1    cross-entropy: (-ln 2/4 - ln 1/4) / 2 = 3/2 ln 2
-#           dice of class 0: 2 * 2/4 / (3/4 + 1) = 4/7;  of class 1: 2 * 1/4 / (2/4 + 1) = 1/3;  of class 2: 0 / (3/4)
+#           dice of class 0: 2 * 2/4 / (5/16 + 1) = 16/21;  of class 1: 2 * 1/4 / (2/16 + 1) = 4/9;  of class 2: 0
 #   second  p = (1 2 1)/4, (1 1 2)/4, y = 2, 2    cross-entropy: (-ln 1/4 - ln 2/4) / 2 = 3/2 ln 2
-#           dice of classes 0 and 1: 0;  of class 2: 2 * 3/4 / (3/4 + 2) = 6/11
+#           dice of classes 0 and 1: 0;  of class 2: 2 * 3/4 / (5/16 + 2) = 24/37
 CLASS_LOGITS = np.log([[[[2, 1, 1], [1, 1, 2]]], [[[1, 2, 1], [1, 1, 2]]]])
 CLASS_TARGETS = np.array([[[[0], [1]]], [[[2], [2]]]], "uint8")
-CLASSES = {"bce": [1.5 * LN2, 1.5 * LN2], "dice": [1 - (4 / 7 + 1 / 3) / 3, 1 - 6 / 11 / 3]}
+CLASSES = {"bce": [1.5 * LN2, 1.5 * LN2], "dice": [1 - (16 / 21 + 4 / 9) / 3, 1 - 24 / 37 / 3]}
 
 for expected in (BINARY, CLASSES):
     expected["bce_dice"] = [sum(pair) for pair in zip(expected["bce"], expected["dice"], strict=True)]
@@ -78,11 +78,11 @@ def test_half_precision_logits_give_a_float32_loss(name, targets, logits, expect
     assert np.allclose(value, expected, rtol=1e-2)  # what rounding the logits costs
 
 
-@pytest.mark.parametrize("classes, expected", [(1, {"bce": LN2, "dice": 1 / 3}), (3, {"bce": LN3, "dice": 5 / 6})])
+@pytest.mark.parametrize("classes, expected", [(1, {"bce": LN2, "dice": 1 / 5}), (3, {"bce": LN3, "dice": 4 / 5})])
 def test_sums_over_a_large_image_are_in_float32(classes, expected):
     """512 x 512 ones are more than float16 can hold (65 504), and more than bfloat16 can count (256)."""
-    # Logits of 0 everywhere: p = 1/2, all foreground: dice = 2 * 1/2 / (1/2 + 1) = 2/3.
-    # Three classes: p = 1/3, all of class 1: its dice = 2 * 1/3 / (1/3 + 1) = 1/2, the others' is 0.
+    # Logits of 0 everywhere: p = 1/2, all foreground: dice = 2 * 1/2 / (1/4 + 1) = 4/5.
+    # Three classes: p = 1/3, all of class 1: its dice = 2 * 1/3 / (1/9 + 1) = 3/5, the others' is 0.
     targets = np.ones((1, 512, 512, 1), "uint8")
     for dtype in ("float16", "bfloat16"):
         logits = tf.zeros((1, 512, 512, classes), dtype)
@@ -127,12 +127,12 @@ def test_gradient_of_cross_entropy_is_prediction_minus_target_even_where_it_is_m
 
 
 def test_gradient_of_dice_points_from_the_mask():
-    """It lowers the loss where the mask is, and nowhere else: d/dp (1 - 2 I / S) = -2 y / S + 2 I / S**2."""
+    """It lowers the loss where the mask is, and nowhere else: d/dp (1 - 2 I / S) = -2 y / S + 4 I p / S**2."""
     logits = np.zeros((1, 2, 2, 1), "float32")
     targets = np.array([1, 0, 0, 0], "uint8").reshape(1, 2, 2, 1)
     _, gradient = value_and_gradient("dice", targets, logits)
-    # I = 1/2, S = 2 + 1, dp/dlogit = 1/4
-    expected = (np.array([-2 / 3, 0, 0, 0]) + 2 * 0.5 / 9) / 4
+    # I = 1/2, S = 4/4 + 1, dp/dlogit = 1/4
+    expected = (np.array([-2 / 2, 0, 0, 0]) + 4 * 0.5 * 0.5 / 4) / 4
     assert np.allclose(gradient.ravel(), expected, atol=1e-6)
 
 
