@@ -13,10 +13,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments import unet_report  # noqa: E402
+from experiments import cvae_report, unet_report  # noqa: E402
 from experiments.harness import report  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.runs import write_atomic  # noqa: E402
+
+SHORT_TABLES = {"unet": unet_report.short_table, "cvae": cvae_report.short_table}
+"""By experiment, which is the first part of FOLDER."""
 
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -30,7 +33,7 @@ def fill_tables(text, results):
         run = [record for record in records if record["folder"].startswith(f"{folder}/")]
         if not run:
             raise UserError(f"README.md asks for the table of {folder}, and {results} has no record of it.")
-        return f"{head}\n{unet_report.short_table(run)}\n\n{end}"
+        return f"{head}\n{SHORT_TABLES[run[0]['experiment']](run)}\n\n{end}"
 
     return BLOCK.sub(fill, text)
 

@@ -17,7 +17,18 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.unet_recipes import MATRIX, PRESETS, TUTORIAL, VARIANTS, make_recipe, pick_preset  # noqa: E402
+from experiments.harness.hparams import read_hparams  # noqa: E402
+from experiments.unet_recipes import (  # noqa: E402
+    MATRIX,
+    PRESETS,
+    TARGETS,
+    TUTORIAL,
+    VARIANT_FIELDS,
+    VARIANTS,
+    Recipe,
+    make_recipe,
+    pick_preset,
+)
 
 
 def parse_arguments(argv=None):
@@ -35,8 +46,16 @@ def parse_arguments(argv=None):
     add("--image-size", type=runs.whole(1), help="side of the model's input in pixels")
     add("--filters", type=runs.whole(1), help="channels of the first level")
     add("--batch-size", type=runs.whole(1))
-    add("--target", choices=["foreground", "pet", "trimap"], help="what to segment (default: foreground)")
+    add("--target", choices=TARGETS, help="what to segment (default: foreground)")
+    add("--hparams", type=Path, metavar="FILE",
+        help="fields of the recipe as JSON, such as a search's best.json; blocks and loss stay the variant's, "
+             "and the other options come first")  # fmt: skip
+    add("--cache", default="memory", choices=["memory", "disk", "none"],
+        help="where resized training images are kept; with disk and none, memory does not grow with the dataset, "
+             "and none decodes them anew in every epoch (default: %(default)s)")  # fmt: skip
     add("--precision", default="auto", choices=hardware.PRECISIONS)
+    add("--strategy", default="none", choices=hardware.STRATEGIES,
+        help="mirrored: share each batch out over all devices of this machine")  # fmt: skip
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
@@ -47,17 +66,22 @@ def parse_arguments(argv=None):
 
 
 def overrides(args):
-    """The fields of `Recipe` that the command line sets."""
+    """The fields of `Recipe` that the command line sets: its options, and what they leave of `--hparams`."""
     names = ("epochs", "image_size", "filters", "batch_size", "target")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    found = read_hparams(args.hparams, Recipe, VARIANT_FIELDS, ("variant",)) if args.hparams else {}
+    found = {name: value for name, value in found.items() if name not in VARIANT_FIELDS}
+    return found | {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def check_size(args):
-    """Refuses an image size that some recipe's depth doesn't divide, before anything slow happens."""
+def check_recipes(args, options):
+    """Refuses what no U-Net can be built with, before anything slow happens; `options` is what `overrides` returned."""
     presets = PRESETS if args.preset == "auto" else [args.preset]
     for preset in presets:
         for variant in args.variants:
-            recipe = make_recipe(preset, variant, overrides(args))
+            try:
+                recipe = make_recipe(preset, variant, options)
+            except ValueError as error:
+                raise UserError(f"--hparams {args.hparams}: {error}") from None
             if recipe.image_size % 2**recipe.depth:
                 raise UserError(
                     f"--image-size must be divisible by {2**recipe.depth}, since the U-Net halves it {recipe.depth} "
@@ -67,7 +91,8 @@ def check_size(args):
 
 def main():
     args = parse_arguments()
-    check_size(args)
+    options = overrides(args)
+    check_recipes(args, options)
     choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
     if not args.dry_run:
         runs.check_writable(args.results)
@@ -79,13 +104,19 @@ def main():
     print("Starting TensorFlow ...", flush=True)
     hardware.import_tensorflow()
     from experiments import unet_matrix
+    from tfseg.blocks import NORMALIZATIONS
 
-    machine = hardware.decide(args.precision)
+    if options.get("normalization") not in (None, *NORMALIZATIONS):
+        known, received = ", ".join(NORMALIZATIONS), options["normalization"]
+        raise UserError(f"--hparams {args.hparams}: normalization must be null or one of {known}. Received: {received}")
+    machine = hardware.decide(args.precision, args.strategy)
     print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device, choice.name)
-    if TUTORIAL in args.variants and overrides(args).keys() - {"image_size"}:
+    if args.hparams:
+        print(f"Recipe: {', '.join(f'{name} {value}' for name, value in options.items())}; blocks and loss by variant.")
+    if TUTORIAL in args.variants and options.keys() - {"image_size"}:
         print(f"{TUTORIAL} keeps the article's own recipe: of these options it takes --image-size alone.")
-    matrix = unet_matrix.Matrix(choice, preset, overrides(args), args.variants, args.seeds, machine, args.results)
+    matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)
     return matrix.describe() if args.dry_run else matrix.run(force=args.force)
 
 

@@ -1,6 +1,7 @@
 """The sections of `results/summary.md`, by experiment, in the order of the page."""
 
 from experiments.benchmark_report import benchmark_section
+from experiments.cvae_report import cvae_section, judge_section
 from experiments.unet_report import unet_section
 
-SECTIONS = {"unet": unet_section, "benchmark": benchmark_section}
+SECTIONS = {"unet": unet_section, "judge": judge_section, "cvae": cvae_section, "benchmark": benchmark_section}

@@ -1,11 +1,11 @@
 """Pictures of the U-Net matrix: learning curves of a run, predictions of a variant, variants side by side."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from experiments.harness import figures
-from experiments.harness.report import field, read_history
+from experiments.harness.report import field, read_history, run_folders
 from experiments.unet_recipes import MATRIX, TUTORIAL
 
 
@@ -21,18 +21,6 @@ def by_variant(records):
     for record in sorted(records, key=lambda r: (rank(r["variant"]), r["seed"])):
         groups.setdefault(record["variant"], []).append(record)
     return groups
-
-
-def run_folders(records):
-    """Groups records into `{run folder: records}`, by dataset, then the longest training first."""
-    runs = {}
-    for record in records:
-        runs.setdefault(str(PurePosixPath(record["folder"]).parent.parent), []).append(record)
-
-    def order(folder):
-        return runs[folder][0]["dataset"], -max(record.get("images_seen") or 0 for record in runs[folder]), folder
-
-    return {folder: runs[folder] for folder in sorted(runs, key=order)}
 
 
 def draw_pictures(records, results_dir):

@@ -3,6 +3,10 @@
 from dataclasses import asdict, dataclass, replace
 
 TUTORIAL = "tutorial"
+VARIANT_FIELDS = {"down": str, "up": str, "loss": str}
+"""What a search's hyperparameters say of blocks and loss; in the matrix those are the variant's own."""
+TARGETS = ("foreground", "pet", "trimap")
+"""Those of `tfseg.data`, which imports TensorFlow."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,18 @@ class Recipe:
     augmentation: float = 1.5
     train_limit: int = 0
     test_limit: int = 0
+
+    def __post_init__(self):
+        for name in ("image_size", "filters", "depth", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
+        if self.target not in TARGETS:
+            raise ValueError(f"target must be one of {', '.join(TARGETS)}. Received: target={self.target!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must lie in [0, 1). Received: dropout={self.dropout!r}")
+        for name in ("images", "epochs", "learning_rate", "weight_decay", "augmentation", "train_limit", "test_limit"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""

@@ -4,8 +4,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from experiments.harness import report
-from experiments.harness.report import field
-from experiments.unet_figures import by_variant, draw_comparison, draw_pictures, draw_predictions, run_folders
+from experiments.harness.report import field, over_seeds, run_folders
+from experiments.unet_figures import by_variant, draw_comparison, draw_pictures, draw_predictions
 from experiments.unet_recipes import MATRIX, TUTORIAL
 
 __all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section"]
@@ -113,19 +113,15 @@ def _unfinished(variants):
     return f"> This run is not complete. No record yet of {', '.join(gaps)}." if gaps else ""
 
 
-def _over_seeds(seeds, path, digits=3):
-    return report.mean_and_spread([field(record, path) for record in seeds], digits)
-
-
 def _main_table(variants, records):
     header = ["variant", "down", "up", "loss", "seeds", "parameters", *SCORES, "images/s"]
     rows = []
     for variant, seeds in variants.items():
         dagger = " †" if _is_tutorial(variant) else ""
         config = [field(seeds[0], f"config.{key}") for key in ("down", "up", "loss")]
-        scores = [_over_seeds(seeds, f"test.{key}") for key in SCORES.values()]
+        scores = [over_seeds(seeds, f"test.{key}") for key in SCORES.values()]
         parameters = report.mean_and_spread([field(seeds[0], "parameters")], 0)
-        speed = _over_seeds(seeds, "images_per_second", 1)
+        speed = over_seeds(seeds, "images_per_second", 1)
         rows.append([f"`{variant}`{dagger}", *config, len(seeds), parameters, *scores, speed])
     rows += _trivial_rows(records, "all_foreground") + _trivial_rows(records, "all_background")
     return report.table(header, rows, left=4)
@@ -149,7 +145,7 @@ def _more_table(variants):
         epochs = [field(record, "validation.epoch") for record in seeds]
         epochs = ", ".join(report.MISSING if epoch is None else str(epoch) for epoch in epochs)
         minutes = report.mean_and_spread([_minutes(record) for record in seeds], 1)
-        rows.append([f"`{variant}`", *[_over_seeds(seeds, path) for path in paths], epochs, minutes])
+        rows.append([f"`{variant}`", *[over_seeds(seeds, path) for path in paths], epochs, minutes])
     return report.table([*header, "validation IoU", "chosen epoch, by seed", "training, min"], rows)
 
 
@@ -165,31 +161,23 @@ def _class_table(variants):
         return ""
     classes = list(next(iter(variants.values()))[0]["test"]["per_class_iou"])
     paths = [f"test.per_class_iou.{name}" for name in classes] + ["test.mean_class_iou", "test.three_class_accuracy"]
-    rows = [[f"`{name}`", *[_over_seeds(seeds, path) for path in paths]] for name, seeds in variants.items()]
+    rows = [[f"`{name}`", *[over_seeds(seeds, path) for path in paths]] for name, seeds in variants.items()]
     header = ["variant", *[f"IoU of {name}" for name in classes], "mean class IoU", "three-class accuracy"]
     return "**As three classes**, at the model's resolution:\n\n" + report.table(header, rows)
 
 
 def _facts(records):
     """What the table was computed on, as a list."""
-    facts = {
-        "Data": _data,
-        "Target": _target,
-        "Training": _training,
-        "Hardware": report.hardware,
-        "Software": report.software,
-    }
-    seeds = sorted({record["seed"] for record in records})
-    lines = [f"- Seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}."]
-    for title, describe in facts.items():
-        told = report.told_apart(records, describe)
-        if len(told) == 1:
-            lines.append(f"- {title}: {told[0][0]}.")
-        elif told:
-            lines += [f"- {title}:", *[f"  - {', '.join(variants)}: {value}." for value, variants in told]]
-    if len(report.told_apart(records, lambda record: field(record, "data.fingerprint"))) > 1:
-        lines.append("- **The rows were computed on different images**: their records' data fingerprints differ.")
-    return "\n".join(lines)
+    return report.facts(
+        records,
+        {
+            "Data": _data,
+            "Target": _target,
+            "Training": _training,
+            "Hardware": report.hardware,
+            "Software": report.software,
+        },
+    )
 
 
 def _pictures(variants, folder, results_dir):

@@ -58,7 +58,7 @@ class PetData:
         )
 
 
-def build_model(recipe, seed, steps, target="foreground", xla=False):
+def build_model(recipe, seed, steps, target="foreground", xla=False, synchronized=False):
     """Builds and compiles the model of a recipe.
 
     Args:
@@ -67,9 +67,11 @@ def build_model(recipe, seed, steps, target="foreground", xla=False):
         steps: optimizer steps in all, which the one-cycle schedule spans.
         target: what counts as foreground for the validation IoU where the recipe has three classes.
         xla: compile the step with XLA.
+        synchronized: take batch statistics over all replicas of `tf.distribute`.
     """
     keras.utils.set_random_seed(seed)
     shape, channels = (recipe.image_size, recipe.image_size, 3), TARGETS[recipe.target]
+    normalization = "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization
     if recipe.variant.network == TUTORIAL:
         model = build_tutorial_unet(shape, recipe.filters, channels)
     else:
@@ -80,7 +82,7 @@ def build_model(recipe, seed, steps, target="foreground", xla=False):
             recipe.depth,
             recipe.variant.down,
             recipe.variant.up,
-            recipe.normalization,
+            normalization,
             recipe.dropout,
         )
     rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate

@@ -12,8 +12,10 @@ References:
 import math
 
 import numpy as np
+from keras import ops
 
 from tfcvae.layers import check_labels
+from tfcvae.priors import kl_divergence
 
 CHUNK = 1000
 """Images in memory at a time, and inputs among which `relabel_scores` looks for the nearest one."""
@@ -57,6 +59,16 @@ def reconstruction_error(model, images, labels, batch_size=256):
         difference = model.reconstruct(images[chunk], labels[chunk], batch_size) - images[chunk]
         total += float(np.sum(np.square(difference), dtype="float64"))
     return total / np.size(images)
+
+
+def kl_divergence_of(model, images, labels, batch_size=256):
+    """Mean KL divergence of the posterior from the prior, in nats an image: what the latent says of an image."""
+    total = 0.0
+    for chunk in _chunks(len(images)):
+        posterior = model.encode(images[chunk], labels[chunk], batch_size)
+        kl = kl_divergence(*posterior, *model.latent_prior(labels[chunk], batch_size))
+        total += float(np.sum(ops.convert_to_numpy(kl), dtype="float64"))
+    return total / len(images)
 
 
 def active_units(model, images, labels, threshold=0.01, batch_size=256):

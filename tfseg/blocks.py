@@ -18,6 +18,7 @@ UP_BLOCKS = Registry("up block")
 NORMALIZATIONS = Registry("normalization")
 
 NORMALIZATIONS.register("batch")(lambda filters, name: layers.BatchNormalization(name=name))
+NORMALIZATIONS.register("sync_batch")(lambda filters, name: layers.BatchNormalization(synchronized=True, name=name))
 NORMALIZATIONS.register("group")(lambda filters, name: layers.GroupNormalization(_groups(filters), name=name))
 NORMALIZATIONS.register("layer")(lambda filters, name: layers.GroupNormalization(1, name=name))
 

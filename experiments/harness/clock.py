@@ -10,7 +10,8 @@ class Clock:
     """Prints how far the training of several models is.
 
     Args:
-        images: training images of all models that are left to train.
+        images: training images of all models that are left to train; None where nobody knows, as in one of several
+            processes that share the work.
         metric: key of the validation metric in the history, and `title`, what to call it.
     """
 
@@ -33,18 +34,22 @@ class Clock:
         self.images_seen += row["images_per_epoch"]
         recent = progress.history[-5:]
         of_model = (epochs - progress.epochs_done) * sum(row["seconds"] for row in recent) / len(recent)
-        pace = (self.printed - self.started) / self.images_seen
-        of_all = of_model + (self.images_left - epochs * row["images_per_epoch"]) * pace
+        of_all = ""
+        if self.images_left is not None:
+            pace = (self.printed - self.started) / self.images_seen
+            rest = self.images_left - epochs * row["images_per_epoch"]
+            of_all = f", in all {duration(of_model + rest * pace)}"
         print(
             f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
             f"(best {progress.best:.4f}) | {row['images_per_epoch'] / row['seconds']:.1f} images/s | "
-            f"left: {duration(of_model)}, in all {duration(of_all)}",
+            f"left: {duration(of_model)}{of_all}",
             flush=True,
         )
 
     def finish(self, images):
         """Takes a finished model's images off what is left."""
-        self.images_left -= images
+        if self.images_left is not None:
+            self.images_left -= images
 
 
 def duration(seconds):

@@ -34,26 +34,51 @@ def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
         x: column and axis label of the horizontal axis.
         styles: `{label: matplotlib line style}`; solid by default.
     """
+    curve_rows({"": histories}, path, title, y, x, styles)
+
+
+def curve_rows(rows, path, title, y, x=("images", "images seen"), styles=None, late=0.0, panel=(4.6, 3.6)):
+    """Draws rows of learning curves, each with vertical axes of its own.
+
+    Args:
+        rows: `{row title: histories}`, each as for `curves`, which describes the other arguments too.
+        late: the vertical axes fit the curves from this share of the longest one on, in [0, 1), so that a steep start
+            does not flatten the rest.
+        panel: width and height of a panel in inches.
+    """
+    figure = new_figure(panel[0] * len(y) + 1.2, panel[1] * len(rows), title)
+    grid = figure.subplots(len(rows), len(y), squeeze=False)
+    for panels, (row_title, histories) in zip(grid, rows.items(), strict=True):
+        for axis, (column, panel_title) in zip(panels, y.items(), strict=True):
+            ends = _panel(axis, histories, (x[0], column), styles or {}, late)
+            axis.set_title(panel_title, loc="left", fontsize=10)
+            axis.set_xlabel(x[1])
+        panels[0].set_ylabel(row_title, fontsize=11)
+        _label_ends(panels[-1], ends)
+    save_png(figure, path)
+
+
+def _panel(axis, histories, columns, styles, late):
+    """Draws a quantity of all labels; returns where their lines end, as `_label_ends` takes it."""
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    figure = _figure(4.6 * len(y) + 1.2, 3.6, title)
-    panels = figure.subplots(1, len(y), squeeze=False)[0]
-    for axis, (column, panel_title) in zip(panels, y.items(), strict=True):
-        ends = []
-        for index, (label, seeds) in enumerate(histories.items()):
-            colour, style = COLOURS[index % len(COLOURS)], (styles or {}).get(label, "-")
-            end = _line(axis, [_points(history, x[0], column) for history in seeds], colour, style)
-            if end is not None:
-                ends.append((*end, label, colour))
-        axis.set_title(panel_title, loc="left", fontsize=10)
-        axis.set_xlabel(x[1])
-        axis.set_xlim(left=0)
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    _label_ends(panels[-1], ends)
-    _save(figure, path)
+    ends = []
+    for index, (label, seeds) in enumerate(histories.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        end = _line(axis, [_points(history, *columns) for history in seeds], colour, styles.get(label, "-"))
+        if end is not None:
+            ends.append((*end, label, colour))
+    if late and axis.lines:
+        points = np.concatenate([line.get_xydata() for line in axis.lines])
+        heights = points[points[:, 0] >= late * points[:, 0].max(), 1]
+        margin = 0.06 * np.ptp(heights) or 1.0
+        axis.set_ylim(heights.min() - margin, heights.max() + margin)
+    axis.set_xlim(left=0)
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    return ends
 
 
 def _points(history, x, y):
@@ -118,7 +143,7 @@ def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side
 
     captions = any(isinstance(tile, tuple) for row in rows for tile in row)
     height = (side + 0.17 * captions) * len(rows) + 0.25 + 0.35 * bool(title) + 0.3 * bool(legend)
-    figure = _figure(side * len(column_titles) + 1.5, height, title)
+    figure = new_figure(side * len(column_titles) + 1.5, height, title)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
     axes = figure.subplots(len(rows), len(column_titles), squeeze=False)
     for row_axes, row, row_title in zip(axes, rows, row_titles, strict=True):
@@ -130,7 +155,7 @@ def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side
     if legend:
         handles = [Patch(color=np.array(colour) / 255, label=label) for label, colour in legend.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _wrap(text, width=24):
@@ -179,7 +204,8 @@ def _outline(mask):
     return mask & ~inner
 
 
-def _figure(width, height, title):
+def new_figure(width, height, title=""):
+    """A `matplotlib.figure.Figure` of that size in inches, in constrained layout."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
@@ -188,7 +214,7 @@ def _figure(width, height, title):
     return figure
 
 
-def _save(figure, path):
+def save_png(figure, path):
     """Writes a figure as PNG, atomically; in 256 dithered colours, then smaller, where the file would be too large."""
     from PIL import Image
 

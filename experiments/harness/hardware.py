@@ -1,14 +1,19 @@
-"""One decision about the hardware: device, precision policy, XLA. Made once, printed, and kept in every record."""
+"""One decision about the hardware: device, precision policy, XLA, several devices. Made once, printed, and kept in
+every record."""
 
+import contextlib
 import os
 import platform
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import cache
 
 from experiments.harness.errors import UserError
 
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("none", "mirrored")
+BACKENDS = ("tensorflow", "jax")
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,12 @@ class Hardware:
         cores: CPU cores that this process may use.
         gpus: number of GPUs.
         precision: a Keras dtype policy.
-        xla: whether models are compiled by XLA: on GPUs yes; on CPUs never, where it is slower.
+        xla: whether models are compiled by XLA: on a GPU yes; on CPUs, where it is slower, and under TensorFlow's
+            mirrored strategy no; JAX always does.
         reason: why this precision.
+        strategy: `"mirrored"` where each batch is shared out over several devices, else `"none"`.
+        replicas: devices that share a batch.
+        backend: Keras's.
     """
 
     device: str
@@ -32,15 +41,44 @@ class Hardware:
     precision: str
     xla: bool
     reason: str
+    strategy: str = "none"
+    replicas: int = 1
+    backend: str = "tensorflow"
 
     def __str__(self):
         xla = "on" if self.xla else "off"
         count = f"{self.gpus} x " if self.gpus > 1 else ""
-        return f"{self.device} {count}{self.name}, {self.cores} cores; {self.precision} ({self.reason}); XLA {xla}"
+        mirrored = f"; batches shared out over {self.replicas} devices" if self.strategy == "mirrored" else ""
+        backend = f"; Keras on {self.backend}" if self.backend != "tensorflow" else ""
+        where = f"{self.device} {count}{self.name}, {self.cores} cores"
+        return f"{where}; {self.precision} ({self.reason}); XLA {xla}{mirrored}{backend}"
 
     def record(self):
         """The decision as a dictionary for `record.json`."""
         return asdict(self)
+
+    def settings(self):
+        """What of it shapes a result, for the run's configuration."""
+        several = {"strategy": self.strategy, "replicas": self.replicas} if self.strategy != "none" else {}
+        backend = {"backend": self.backend} if self.backend != "tensorflow" else {}
+        return {"precision": self.precision, **several, **backend}
+
+    def scope(self):
+        """Context in which models are built and trained, so that they are on all devices that share a batch."""
+        return _mirrored().scope() if self.synchronized() else contextlib.nullcontext()
+
+    def evaluation_batch(self, count, limit):
+        """The largest batch size up to `limit` at which each batch of `count` images has some for every device.
+
+        TensorFlow's mirrored strategy fails over a first batch that does not divide, and over devices without images.
+        """
+        sizes = range(limit - limit % self.replicas, 0, -self.replicas)
+        whole = [size for size in sizes if size <= count and (count % size == 0 or count % size >= self.replicas)]
+        return whole[0] if whole and self.replicas > 1 else limit
+
+    def synchronized(self):
+        """Whether batch statistics have to be synchronized between devices; JAX takes them over the whole batch."""
+        return self.strategy == "mirrored" and self.backend == "tensorflow"
 
 
 def import_tensorflow():
@@ -53,7 +91,10 @@ def import_tensorflow():
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()
+            if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                tf.config.list_physical_devices()
+            else:
+                tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone
             tf.get_logger().setLevel("ERROR")
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed; run: pip install -r requirements.txt") from None
@@ -66,30 +107,76 @@ def import_tensorflow():
             os.close(terminal)
 
 
-def decide(precision="auto"):
-    """Looks at the machine, sets Keras's global dtype policy and returns the `Hardware`.
+def decide(precision="auto", strategy="none"):
+    """Looks at the machine, sets Keras's global dtype policy (on JAX its distribution too) and returns the `Hardware`.
 
     Args:
         precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware computes in it natively:
             `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs with bfloat16 instructions,
             `mixed_float16` on older GPUs, `float32` elsewhere.
+        strategy: a name in `STRATEGIES`.
+
+    Raises:
+        UserError: for a Keras backend that is not in `BACKENDS`.
     """
     import keras
-    import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    backend = keras.backend.backend()
+    if backend not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)} for this script. Received: {backend}")
+    gpus = _tensorflow_gpus() if backend == "tensorflow" else _jax_gpus()
     if precision != "auto":
         policy, reason = precision, "as asked"
     elif gpus:
-        policy, reason = _gpu_precision(min(d.get("compute_capability", (0, 0)) for d in details))
+        policy, reason = _gpu_precision(min(capability for _, capability in gpus))
     elif cpu_has_bfloat16():
         policy, reason = "mixed_bfloat16", "this CPU computes in bfloat16"
     else:
         policy, reason = "float32", "this CPU has no bfloat16 instructions"
     keras.mixed_precision.set_global_policy(policy)
-    name = details[0].get("device_name", "GPU") if gpus else cpu_name()
-    return Hardware("GPU" if gpus else "CPU", name, cores(), len(gpus), policy, bool(gpus), reason)
+    name = gpus[0][0] if gpus else cpu_name()
+    replicas = _replicas(backend) if strategy == "mirrored" else 1
+    xla = backend == "jax" or (bool(gpus) and strategy == "none")
+    device = "GPU" if gpus else "CPU"
+    return Hardware(device, name, cores(), len(gpus), policy, xla, reason, strategy, replicas, backend)
+
+
+def _tensorflow_gpus():
+    """Name and compute capability of each GPU."""
+    import tensorflow as tf
+
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return [(d.get("device_name", "GPU"), d.get("compute_capability", (0, 0))) for d in details]
+
+
+def _jax_gpus():
+    import jax
+
+    gpus = [device for device in jax.local_devices() if device.platform == "gpu"]
+    capabilities = [str(getattr(gpu, "compute_capability", "0.0")) for gpu in gpus]
+    return [(gpu.device_kind, tuple(map(int, c.split(".")))) for gpu, c in zip(gpus, capabilities, strict=True)]
+
+
+def _replicas(backend):
+    """Sets up the sharing of batches over all devices of this machine; returns how many there are."""
+    if backend == "tensorflow":
+        return _mirrored().num_replicas_in_sync
+    import keras
+
+    distribution = keras.distribution.DataParallel()
+    keras.distribution.set_distribution(distribution)
+    return distribution.device_mesh.devices.size
+
+
+@cache
+def _mirrored():
+    """TensorFlow's strategy over all GPUs of this machine, or over its logical CPU devices."""
+    import tensorflow as tf
+
+    gpus, cpus = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
+    # TensorFlow's collective operations on CPUs can start in another order on each device, and then fail.
+    reduction = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy([device.name for device in gpus or cpus], cross_device_ops=reduction)
 
 
 def _gpu_precision(capability):

@@ -6,7 +6,7 @@ The skeleton knows records, not experiments: what an experiment's section says i
 import csv
 import json
 import statistics
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from experiments.harness.errors import UserError
@@ -79,6 +79,18 @@ def read_records(results_dir):
     return records
 
 
+def run_folders(records):
+    """Groups records into `{run folder: records}`, by dataset, then the longest training first."""
+    runs = {}
+    for record in records:
+        runs.setdefault(str(PurePosixPath(record["folder"]).parent.parent), []).append(record)
+
+    def order(folder):
+        return runs[folder][0]["dataset"], -max(record.get("images_seen") or 0 for record in runs[folder]), folder
+
+    return {folder: runs[folder] for folder in sorted(runs, key=order)}
+
+
 def read_history(path):
     """Reads a `history.csv`.
 
@@ -144,6 +156,12 @@ def mean_and_spread(values, digits=3):
     return f"{mean:,.{digits}f}" + ("" if around is None else f" ± {around:,.{digits}f}")
 
 
+def over_seeds(seeds, path, digits=3, scale=1):
+    """`mean_and_spread` of the numbers at a dotted path of the records of several seeds, times `scale`."""
+    values = [field(record, path) for record in seeds]
+    return mean_and_spread([None if value is None else scale * value for value in values], digits)
+
+
 def spread_note(counts):
     """Says what `±` means in a table whose rows have these numbers of seeds; empty where no row has several."""
     kinds = {min(count, 3) for count in counts} - {0, 1}
@@ -184,6 +202,26 @@ def told_apart(records, describe):
         if value is not None:
             found.setdefault(json.dumps(value, sort_keys=True), (value, {}))[1][f"`{record['variant']}`"] = None
     return [(value, list(variants)) for value, variants in found.values()]
+
+
+def facts(records, describe):
+    """What records were computed on and how, as a list; a fact on which they differ names the variants.
+
+    Args:
+        records: records with a `variant` and a `seed`.
+        describe: `{title: function}`; a function of a record returns text, None where the record does not say.
+    """
+    seeds = sorted({record["seed"] for record in records})
+    lines = [f"- Seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}."]
+    for title, function in describe.items():
+        told = told_apart(records, function)
+        if len(told) == 1:
+            lines.append(f"- {title}: {told[0][0]}.")
+        elif told:
+            lines += [f"- {title}:", *[f"  - {', '.join(variants)}: {value}." for value, variants in told]]
+    if len(told_apart(records, lambda record: field(record, "data.fingerprint"))) > 1:
+        lines.append("- **The rows were computed on different images**: their records' data fingerprints differ.")
+    return "\n".join(lines)
 
 
 def hardware(record):

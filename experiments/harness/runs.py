@@ -118,13 +118,13 @@ def _jsonable(value):
     return json.loads(json.dumps(value))
 
 
-def check_writable(folder):
-    """Raises `UserError` where files can't be written into a folder (which is created)."""
+def check_writable(folder, option="--results"):
+    """Raises `UserError` where files can't be written into a folder (which is created and which `option` names)."""
     try:
         write_atomic(Path(folder) / ".writable", "")
         (Path(folder) / ".writable").unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another folder with --results.") from None
+        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another folder with {option}.") from None
 
 
 def remove_temporary(folder):
@@ -172,6 +172,18 @@ def whole(least):
         return value
 
     return whole_number
+
+
+def number(least):
+    """An `argparse` type: a number of at least `least`."""
+
+    def a_number(text):
+        value = float(text)
+        if not least <= value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
+        return value
+
+    return a_number
 
 
 def versions():

@@ -193,9 +193,13 @@ class _Watch(keras.callbacks.Callback):
 
 
 def save_model(model, path):
-    """Saves a Functional model atomically without its optimizer and loss: at a third of the size, and `load_model`
-    needs nothing of this project."""
-    bare = keras.Model(model.input, model.output, name=model.name)  # the same layers, not compiled
+    """Saves a model atomically without its optimizer and loss: at a third of the size. A Functional model then loads
+    without anything of this project."""
+    if hasattr(model, "inputs"):  # Functional
+        bare = keras.Model(model.input, model.output, name=model.name)  # the same layers, not compiled
+    else:
+        bare = type(model).from_config(model.get_config())
+        bare.set_weights(model.get_weights())
     write_atomic(path, bare.save)
 
 

@@ -19,3 +19,11 @@ def test_time_left_of_the_model_and_of_all(capsys):
     line = capsys.readouterr().out
     assert line.startswith("mp-tr-bce seed 0 | epoch 1/4 | loss 0.5000 | val IoU 0.2500 (best 0.2500) | 10.0 images/s")
     assert line.endswith("left: 0m30s, in all 2m30s\n")  # 3 epochs of 10 s; then 600 images of 0.2 s
+
+
+def test_time_left_of_one_of_several_processes(capsys):
+    row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 1, "seconds": 10.0}
+    clock = Clock(images=None, metric="val_iou", title="val IoU")
+    clock.epoch("trial 3 of 9", Progress(history=[row], best=0.25), epochs=4)
+    clock.finish(400)
+    assert capsys.readouterr().out.endswith("10.0 images/s | left: 0m30s\n")

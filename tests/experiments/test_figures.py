@@ -161,6 +161,6 @@ def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
     code = (
         "import sys, experiments.unet_report, experiments.harness.figures as f; loaded = set(sys.modules);"
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded;"
-        "f._figure(1, 1, ''); assert 'matplotlib.pyplot' not in sys.modules"
+        "f.new_figure(1, 1); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[1])

@@ -100,7 +100,31 @@ def test_one_line_and_a_record_say_the_decision(machine):
         "precision": "mixed_bfloat16",
         "xla": True,
         "reason": "compute capability 8.6",
+        "strategy": "none",
+        "replicas": 1,
+        "backend": "tensorflow",
     }
+    assert decision.settings() == {"precision": "mixed_bfloat16"}
+
+
+@pytest.mark.parametrize(
+    "replicas, count, limit, size",
+    [(1, 7, 32, 32), (2, 7, 32, 4), (2, 64, 32, 32), (4, 65, 32, 28), (4, 66, 32, 28), (2, 100, 250, 100)],
+)
+def test_every_evaluation_batch_has_images_for_every_device(replicas, count, limit, size):
+    machine = hardware.Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", replicas)
+    assert machine.evaluation_batch(count, limit) == size
+
+
+def test_several_devices_are_said_recorded_and_shape_the_run():
+    decision = hardware.decide("float32", "mirrored")
+    assert (decision.strategy, decision.replicas, decision.xla) == ("mirrored", 1, False)
+    assert str(decision).endswith("; XLA off; batches shared out over 1 devices")
+    assert decision.settings() == {"precision": "float32", "strategy": "mirrored", "replicas": 1}
+    with decision.scope():
+        assert tf.distribute.get_strategy().num_replicas_in_sync == 1 and tf.distribute.has_strategy()
+    with hardware.decide("float32").scope():
+        assert not tf.distribute.has_strategy()
 
 
 def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working():

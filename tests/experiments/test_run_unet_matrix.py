@@ -1,44 +1,16 @@
 """What a user sees who types something wrong, or whose machine lacks something: one clear line, soon."""
 
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.unet_recipes import MATRIX, VARIANTS
+from tests.experiments.sessions import ROOT, quick, start
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
-
-WITHOUT_TENSORFLOW = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules), "imported TensorFlow"
-"""
-
-
-def start(tmp_path, *command):
-    """Runs Python with no network, no prepared data and an empty home."""
-    closed = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
-    env = {**os.environ, **closed, "no_proxy": "", "NO_PROXY": "", "HOME": str(tmp_path / "home")}
-    env.pop("TFDS_DATA_DIR", None)
-    command = [sys.executable, *map(str, command)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=env)
-
-
-def quick(tmp_path, *options):
-    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
-    return start(tmp_path, "-c", WITHOUT_TENSORFLOW, SCRIPT, *options)
-
 
 # Arguments
 
@@ -63,7 +35,7 @@ def quick(tmp_path, *options):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistyped_option(tmp_path, options, line):
-    done = quick(tmp_path, *options, "--results", tmp_path / "results")
+    done = quick(tmp_path, SCRIPT, *options, "--results", tmp_path / "results")
     *usage, last = done.stderr.splitlines()
     assert done.returncode == 2 and done.stdout == ""
     assert last.startswith(f"run_unet_matrix.py: error: {line}")
@@ -94,7 +66,7 @@ def test_mistyped_option(tmp_path, options, line):
 )
 def test_input_that_cannot_work(tmp_path, options, line):
     (tmp_path / "file").write_text("")
-    done = quick(tmp_path, "--results", "results", *options)
+    done = quick(tmp_path, SCRIPT, "--results", "results", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -102,7 +74,7 @@ def test_input_that_cannot_work(tmp_path, options, line):
 
 def test_pets_that_cannot_be_had(tmp_path):
     started = time.monotonic()
-    done = quick(tmp_path, "--data", "oxford_iiit_pet", "--results", "results")
+    done = quick(tmp_path, SCRIPT, "--data", "oxford_iiit_pet", "--results", "results")
     assert time.monotonic() - started < 15
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: oxford_iiit_pet is not prepared in") and done.stderr.count("\n") == 1
@@ -112,7 +84,7 @@ def test_pets_that_cannot_be_had(tmp_path):
 
 
 def test_help_answers_without_tensorflow(tmp_path):
-    done = quick(tmp_path, "--help")
+    done = quick(tmp_path, SCRIPT, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
     assert all(word in text for word in ("--data-dir", "--preset", "--variants", "--dry-run", "--force", *VARIANTS))

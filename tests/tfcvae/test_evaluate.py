@@ -228,3 +228,11 @@ def test_likelihood_scores_of_a_model_with_known_parameters():
     )
     assert evaluate.importance_weighted_nll(model, images, labels, samples=3) == pytest.approx(nats, rel=1e-5)
     assert evaluate.active_units(model, images, labels) == 0
+
+
+def test_kl_divergence_is_that_of_unit_normals_at_a_distance():
+    images, labels = data(30)
+    expected = np.square(images[..., 0]).sum() / 2 / 30
+    assert evaluate.kl_divergence_of(Toy(), images, labels) == pytest.approx(expected, rel=1e-5)
+    moved = Toy(encode=lambda images, labels: Toy(shift=2.0).latent_prior(labels)[0], shift=2.0)
+    assert evaluate.kl_divergence_of(moved, images, labels) == 0

@@ -18,7 +18,7 @@ def run(model, image):
 def test_the_known_blocks():
     assert list(DOWN_BLOCKS) == ["maxpool", "strided"]
     assert list(UP_BLOCKS) == ["transpose", "upsample"]
-    assert list(NORMALIZATIONS) == ["batch", "group", "layer"]
+    assert list(NORMALIZATIONS) == ["batch", "group", "layer", "sync_batch"]
 
 
 @pytest.mark.parametrize("registry, kind", [(DOWN_BLOCKS, "down block"), (UP_BLOCKS, "up block")])

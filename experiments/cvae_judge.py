@@ -1,0 +1,118 @@
+"""The judge of a dataset: trained once on its real images, kept with its record, then loaded by every run."""
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import keras
+import numpy as np
+
+from experiments.cvae_training import CLASSES
+from experiments.harness import runs
+from experiments.harness.errors import UserError
+from experiments.harness.experiment import Experiment, Training
+from experiments.harness.schedules import OneCycle
+from tfcvae.data import TrainingData, evaluation_data
+from tfcvae.judge import build_judge, predict_labels
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """How a judge is trained.
+
+    Attributes:
+        network: a key of `tfcvae.judge.JUDGES`.
+        epochs, batch_size: of the training.
+        learning_rate: peak of the one-cycle schedule, and `weight_decay` of AdamW.
+        flip, crop: see `tfcvae.data.TrainingData`.
+    """
+
+    network: str = "small"
+    epochs: int = 12
+    batch_size: int = 128
+    learning_rate: float = 4e-3
+    weight_decay: float = 2e-2
+    flip: bool = False
+    crop: int = 2
+
+
+RECIPES = {
+    "mnist": JudgeRecipe(),
+    "cifar10": JudgeRecipe(network="base", epochs=24, flip=True, crop=4),
+    "glyphs": JudgeRecipe(epochs=8),
+    "glyphs-colour": JudgeRecipe(epochs=8),
+}
+
+
+class Judge(Experiment):
+    """Trains the judge of a dataset, or finds it trained.
+
+    Args:
+        choice: the dataset, a `datasets.Choice`.
+        preset: the preset's name; `smoke` makes a judge that is quickly trained and reads poorly.
+        data: its images, a `LabelledImages`.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+
+    name, monitor, mode, title = "judge", "accuracy", "max", "val accuracy"
+
+    def __init__(self, choice, preset, data, machine, results):
+        self.recipe = RECIPES[choice.name]
+        if preset == "smoke":
+            self.recipe = replace(self.recipe, network="tiny", epochs=3, batch_size=32)
+        self.variant = self.recipe.network
+        shared = {**machine.settings(), "data": data.record()}
+        configurations, epochs = {(self.variant, SEED): asdict(self.recipe)}, {self.variant: self.recipe.epochs}
+        super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
+
+    def build(self, variant, seed):
+        recipe = self.recipe
+        data = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip, recipe.crop)
+        keras.utils.set_random_seed(seed)
+        model = build_judge(self.data.image_shape, CLASSES, recipe.network)
+        rate = OneCycle(recipe.learning_rate, recipe.epochs * data.steps)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=self.machine.xla)
+        batch_size = self.machine.evaluation_batch(self.data.sizes["validation"], 250)
+        return Training(model, data, evaluation_data(self.data.validation, batch_size))
+
+    def score(self, model, variant, folder, label):
+        started, right, scores = time.perf_counter(), {}, {}
+        for split in ("validation", "test"):
+            images, labels = self.data.arrays(split)
+            right[split] = predict_labels(model, images) == labels
+            scores[f"{split}_accuracy"] = float(np.mean(right[split]))
+        accuracy = float(np.mean(np.concatenate(list(right.values()))))
+        print(f"judge of {self.choice.name}: reads {accuracy:.2%} of validation and test images rightly", flush=True)
+        return {"accuracy": accuracy, **scores, "seconds": {"evaluation": time.perf_counter() - started}}
+
+    def wrap_up(self):
+        """Nothing: the runs that use the judge write the summary."""
+
+    def ready(self):
+        """Trains the judge where that is still to do; returns what `trained` returns."""
+        if self.left() and self.run():
+            raise UserError(f"The judge of {self.choice.name} could not be trained. Try --precision float32.")
+        return self.trained()
+
+    def trained(self):
+        """The trained judge.
+
+        Returns:
+            `(read, facts)`: a function from images `(n, *image_shape)` in [0, 1] to the labels that the judge reads,
+            and what a record says of it.
+
+        Raises:
+            UserError: where there is none.
+        """
+        folder = runs.seed_folder(self.folder, self.variant, SEED)
+        if not runs.is_finished(folder):
+            raise UserError(f"{folder} holds no trained judge. Train a model first.")
+        model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
+        facts = {name: record[name] for name in ("accuracy", "validation_accuracy", "test_accuracy")}
+        facts["folder"] = folder.relative_to(self.results).as_posix()
+        return (lambda images: predict_labels(model, images)), facts

@@ -1,0 +1,208 @@
+"""Plots of the conditional VAE: learning curves, a view of the latents, label control against what it costs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from experiments.cvae_tables import AIM, trade_off
+from experiments.harness import figures
+from experiments.harness.labels import place_labels
+from experiments.harness.report import read_history, run_folders
+from experiments.harness.sheets import wrap
+
+CLASS_COLOURS = (
+    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"),
+)
+"""Ten colours that people with colour vision deficiencies tell apart as well as ten can be (Petroff 2021, "Accessible
+Color Sequences for Data Visualization")."""
+
+
+def draw_pictures(records, results_dir):
+    """Draws what records and histories suffice for: `curves.png` of each model, `tradeoff.png` of a run of several.
+
+    Args:
+        records: records with `folder`; those of other experiments are left alone.
+        results_dir: folder of the summary.
+
+    Returns:
+        List of the paths written, into the models' folders and the runs'.
+
+    Raises:
+        UserError: for a history that cannot be read; the message names it.
+    """
+    paths = []
+    records = [record for record in records if record["experiment"] == "cvae"]
+    for record in records:
+        folder = Path(results_dir) / record["folder"]
+        if (folder / "history.csv").is_file():
+            title = f"{record['dataset']}, {record['variant']} seed {record['seed']}, run {record['run']}"
+            paths.append(folder / "curves.png")
+            draw_curves({"": read_history(folder / "history.csv")}, paths[-1], f"Learning curves: {title}")
+    for folder, run in run_folders(records).items():
+        points = trade_off(run)
+        if points:
+            title = f"{run[0]['dataset']}, run {run[0]['run']}"
+            paths.append(Path(results_dir) / folder / "tradeoff.png")
+            draw_tradeoff(points, paths[-1], f"Label control and what it costs, on validation images: {title}")
+    return paths
+
+
+def draw_curves(history_by_label, path, title):
+    """Draws negative ELBO, reconstruction and KL over training, a row a model; the axes fit the last four fifths.
+
+    Args:
+        history_by_label: `{label: history}`; a history maps the columns `images`, `loss`, `reconstruction`, `kl` and
+            `negative_elbo`, and those but the first with `val_` in front, to a number an epoch. Where a loss ends apart
+            from the negative ELBO, as with a KL weight other than 1, it has a panel of its own.
+        path: PNG to write.
+        title: of the figure.
+    """
+    panels = {"negative_elbo": "Negative ELBO, nats", "reconstruction": "Reconstruction, nats", "kl": "KL, nats"}
+    if not all(np.isclose(h["loss"][-1], h["negative_elbo"][-1], rtol=1e-3) for h in history_by_label.values()):
+        panels = {"loss": "Loss (KL weighted), nats", **panels}
+    longest = max(history["images"][-1] for history in history_by_label.values())
+    unit, word = (1e6, "million") if longest >= 1e6 else (1e3, "thousand")
+    rows = {}
+    for label, history in history_by_label.items():
+        images = {"images": np.asarray(history["images"]) / unit}
+        rows[label] = {
+            "validation": [images | {name: history[f"val_{name}"] for name in panels}],
+            "training": [images | {name: history[name] for name in panels}],
+        }
+    x, size = ("images", f"{word} images seen"), (3.3 if len(panels) == 3 else 2.7, 2.9)
+    figures.curve_rows(rows, path, title, panels, x, {"training": "--"}, late=0.2, panel=size)
+
+
+def draw_latents(means, labels, names, path, title, caption=""):
+    """Draws posterior means along their first two principal components, coloured by class.
+
+    Args:
+        means: `(n, *latent_shape)`, n at least 2.
+        labels: integers `(n,)`.
+        names: of the classes, ten at most.
+        path: PNG to write.
+        title: of the figure.
+        caption: below it; wrapped.
+    """
+    labels = np.asarray(labels)
+    points, shares = principal_components(np.reshape(means, (len(means), -1)))
+    figure = figures.new_figure(8.6, 6.4, title)
+    axis = figure.subplots()
+    order = np.random.default_rng(0).permutation(len(points))  # or the last class would cover the others
+    colours = np.array(CLASS_COLOURS)[labels]
+    size = float(np.clip(9000 / len(points), 3, 20))
+    axis.scatter(*points[order].T, c=colours[order], s=size, alpha=0.7, linewidths=0)
+    present = np.unique(labels)
+    medians = [np.median(points[labels == label], axis=0) for label in present]
+    for label, median in zip(present, medians, strict=True):
+        style = {"markerfacecolor": CLASS_COLOURS[label], "markeredgecolor": "black", "linestyle": ""}
+        axis.plot(*median, marker="D", markersize=7, label=f"{names[label]}", **style)
+    axis.set_xlabel(f"first principal component, {shares[0]:.1%} of the variance")
+    axis.set_ylabel(f"second, {shares[1]:.1%}")
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, title="class, with\nits median", fontsize=9)
+    _caption(figure, caption)
+    place_labels(axis, medians, [names[label] for label in present], [CLASS_COLOURS[label] for label in present])
+    figures.save_png(figure, path)
+
+
+def principal_components(data):
+    """The first two principal components.
+
+    Args:
+        data: `(n, dimensions)`.
+
+    Returns:
+        Points `(n, 2)`, and the share of the variance that each component has, in [0, 1]; zeros where there is none.
+    """
+    centred = np.asarray(data, "float64") - np.mean(data, axis=0, dtype="float64")
+    if centred.shape[1] == 1:
+        centred = np.pad(centred, ((0, 0), (0, 1)))
+    _, variances, axes = np.linalg.svd(centred.T @ centred, hermitian=True)
+    return centred @ axes[:2].T, variances[:2] / (variances.sum() or 1.0)
+
+
+def draw_tradeoff(points, path, title):
+    """Draws how far models obey a wrong label against how much of the image they keep, and against bits/dim.
+
+    Args:
+        points: dictionaries, one a model: `name`; `relabel_a`, `relabel_b`: relabel accuracy in both readings;
+            `retention` in reading (a); `bits_per_dim`, or None; `chosen`, bool. Shares lie in [0, 1].
+        path: PNG to write.
+        title: of the figure.
+    """
+    with_bits = [point for point in points if point["bits_per_dim"] is not None]
+    figure = figures.new_figure(11 if with_bits else 6.4, 4.8, title)
+    left, *right = figure.subplots(1, 1 + bool(with_bits), squeeze=False)[0]
+    widest = max([*AIM, *(point[key] for point in points for key in ("relabel_a", "relabel_b"))])
+    limits = (-0.02, min(1.02, 1.15 * widest))
+    left.set(xlim=limits, ylim=(-0.03, 1.08), ylabel="retention, reading (a)")
+    left.yaxis.set_major_formatter("{x:.0%}")
+    _mark_aim(left)
+    for point in points:
+        pair = [point["relabel_a"], point["relabel_b"]]
+        left.plot(pair, 2 * [point["retention"]], color="#999999", linewidth=1, zorder=1)
+        _dot(left, pair[1], point["retention"], point["chosen"], hollow=True)
+        _dot(left, pair[0], point["retention"], point["chosen"])
+    if with_bits:
+        right[0].set(xlim=limits, ylabel="bits/dim (lower is better)")
+        right[0].margins(y=0.15)
+    for point in with_bits:
+        _dot(right[0], point["relabel_a"], point["bits_per_dim"], point["chosen"])
+    for axis in (left, *right):
+        axis.set_xlabel("read as the wrong label sent in" + ", reading (a)" * (axis is not left))
+        axis.xaxis.set_major_formatter("{x:.0%}")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    _legend(figure)
+    _name_points(left, points, "retention")
+    for axis in right:
+        _name_points(axis, with_bits, "bits_per_dim")
+    figures.save_png(figure, path)
+
+
+def _mark_aim(axis):
+    from matplotlib.patches import Rectangle
+
+    axis.add_patch(Rectangle(AIM, 2, 2, facecolor=figures.COLOURS[2], alpha=0.1, linewidth=0, zorder=0))
+    corner = (AIM[0], axis.get_ylim()[1])
+    style = {"color": figures.COLOURS[2], "fontsize": 9, "fontstyle": "italic", "va": "top"}
+    axis.annotate("aim", corner, (5, -4), textcoords="offset points", **style)
+
+
+def _dot(axis, x, y, chosen, hollow=False):
+    colour = figures.COLOURS[1 if chosen else 0]
+    style = {"s": 150 if chosen else 48, "marker": "*" if chosen else "o", "edgecolors": colour, "linewidths": 1.3}
+    axis.scatter([x], [y], facecolors="white" if hollow else colour, zorder=2, **style)
+
+
+def _legend(figure):
+    from matplotlib.lines import Line2D
+
+    def entry(label, marker, colour, face, size=7):
+        return Line2D(
+            [], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, markersize=size, label=label
+        )
+
+    blue, orange = figures.COLOURS[0], figures.COLOURS[1]
+    handles = [
+        entry("(a) encoder and decoder get the wrong label", "o", blue, blue),
+        entry("(b) the decoder alone gets it", "o", blue, "white"),
+        entry("chosen", "*", orange, orange, 12),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+
+
+def _name_points(axis, points, height):
+    places = [(point["relabel_a"], point[height]) for point in points]
+    also = [(point["relabel_b"], point[height]) for point in points] if height == "retention" else []
+    weights = ["bold" if point["chosen"] else "normal" for point in points]
+    place_labels(axis, places, [point["name"] for point in points], avoid=also, weights=weights)
+
+
+def _caption(figure, caption):
+    if caption:
+        width = figure.bbox.width - 30
+        figure.supxlabel("\n".join(wrap(caption, width, 9)), x=0.01, ha="left", fontsize=9, parse_math=False)

@@ -1,0 +1,112 @@
+"""What `cvae.py` trains: the models by dataset, the presets, and how both become one `Recipe`."""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that shapes one training, data and seed apart.
+
+    Attributes:
+        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits: see `tfcvae.model.CVAE`.
+        kl_warmup: share of the optimizer steps over which the KL weight rises from 0.
+        batch_size: images a step.
+        images: budget of images seen in training; `epochs`, where not 0, takes its place.
+        learning_rate: peak of the one-cycle schedule.
+        flip: mirror training images left to right at random.
+        train_limit, test_limit: use only so many examples of each split; 0 for all.
+        importance_samples: of the importance-weighted bound; 0 leaves it out.
+        wrong_labels: wrong labels that each test image is sent in with.
+        samples_per_class: drawn for the judge.
+    """
+
+    network: str = "small"
+    latent_shape: tuple = (32,)
+    label_dim: int = 32
+    likelihood: str = "bernoulli"
+    prior: str = "standard"
+    kl_weight: float = 1.0
+    kl_warmup: float = 0.1
+    free_bits: float = 0.0
+    batch_size: int = 128
+    images: int = 3_000_000
+    epochs: int = 0
+    learning_rate: float = 2e-3
+    flip: bool = False
+    train_limit: int = 0
+    test_limit: int = 0
+    importance_samples: int = 500
+    wrong_labels: int = 9
+    samples_per_class: int = 1000
+
+    def epochs_for(self, train_images):
+        """Epochs that make up the budget for a training set of this size; at least one."""
+        return self.epochs or max(1, round(self.images / train_images))
+
+    def record(self):
+        """The recipe as a flat dictionary."""
+        return asdict(self)
+
+
+DIGITS = Recipe()
+COLOUR = Recipe(likelihood="coupled_discretized_logistic", flip=True, importance_samples=0)
+
+MODELS = {
+    "mnist": {"standard": DIGITS},
+    "cifar10": {
+        "control": replace(COLOUR, latent_shape=(128,), prior="class"),
+        "density": replace(COLOUR, latent_shape=(8, 8, 16)),
+    },
+    "glyphs": {"standard": replace(DIGITS, images=300_000)},
+    "glyphs-colour": {"standard": replace(COLOUR, images=300_000, flip=False)},
+}
+"""Models by dataset and name, with the budget of the `cpu` preset. A dataset's first is trained by default, and its
+pictures are the dataset's."""
+
+PRESETS = {
+    "smoke": {
+        "network": "tiny",
+        "batch_size": 32,
+        "images": 1_600,
+        "importance_samples": 5,
+        "wrong_labels": 2,
+        "samples_per_class": 10,
+        "train_limit": 500,
+        "test_limit": 100,
+    },
+    "cpu": {},
+    "gpu": {"network": "base", "batch_size": 256, "images": 12_000_000},
+}
+"""What a preset changes in a model's recipe: `smoke` for tests (seconds), `cpu` for 2 cores (under an hour a model),
+`gpu` a larger network, trained longer."""
+
+VALIDATION = {"smoke": 100, "cpu": 5_000, "gpu": 5_000}
+"""Training images held out, by preset."""
+
+BUILTIN_SIZES = {"smoke": (500, 100), "cpu": (20_000, 2_000), "gpu": (60_000, 10_000)}
+"""Train and test images of the procedural datasets, by preset; a tenth of the train images is held out there."""
+
+
+def pick_preset(requested, device):
+    """Resolves `auto`: `gpu` on a GPU, `cpu` elsewhere."""
+    return requested if requested != "auto" else device.lower()
+
+
+def make_recipe(dataset, model, preset, overrides):
+    """The recipe of one model under a preset.
+
+    Args:
+        dataset, model: keys of `MODELS`.
+        preset: a key of `PRESETS`.
+        overrides: fields of `Recipe` that the user set; `latent_dim`, one number, becomes the latent's shape: of a
+            spatial latent it is the number of channels.
+    """
+    recipe = replace(MODELS[dataset][model], **PRESETS[preset])
+    overrides = dict(overrides)
+    if "latent_dim" in overrides:
+        overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))
+    return replace(recipe, **overrides)
+
+
+OPTIONS = tuple(field.name for field in fields(Recipe)) + ("latent_dim",)
+"""What `make_recipe` takes as overrides."""

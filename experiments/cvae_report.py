@@ -1,0 +1,230 @@
+"""What the summary says of conditional VAEs and of the judge: their sections of `results/summary.md`."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from experiments import cvae_tables as tables
+from experiments.cvae_plots import draw_pictures
+from experiments.harness import report
+from experiments.harness.report import field, run_folders
+
+__all__ = ["cvae_section", "draw_pictures", "judge_section", "short_table"]
+
+INTRODUCTION = """## Conditional VAE
+
+A conditional VAE turns an image into a few numbers, its latent, and those back into an image; it is told the image's
+label on both ways. The question: does the label decide what comes out? Test images are sent in with a wrong label, and
+the judge, a classifier of real images, says which class the output shows. All scores are of the test split unless a
+column says otherwise; the judge only measures.
+
+- **−ELBO** bounds −log p(x|y), in nats an image, lower is better: KL weight 1 and no free bits, whatever the training
+  used. **−ELBO + ln 10** bounds −log p(x) and so compares with models that know no labels. **IW-NLL** is the tighter,
+  importance-weighted bound; **bits/dim** is −ELBO in bits, divided by pixels and colours.
+- **KL**: the nats that the latent says of an image. **Active units**: latent units in use, those whose mean varies over
+  images with a variance above 0.01. **Error a pixel**: mean squared error of reconstructions, pixels in [0, 1].
+- **Samples**: share of new images, drawn from the prior, that the judge reads as the class asked for.
+- **Read as asked**: share of relabelled images that the judge reads as the wrong label. **(a)**: encoder and decoder
+  are told the wrong label, which is what sending an image in with a wrong label means. **(b)**: the encoder is told the
+  true one, the decoder the wrong one. **(shift)**, where each class has a prior of its own: as (b), and the latent
+  moves from the true class's prior to the other's.
+- **Label ignored**: what a model that ignores its label would score in "read as asked"; r is the judge's accuracy on
+  plain reconstructions.
+- **Retention**: share of outputs whose nearest test image, by squared error, is the very image sent in. A model that
+  draws any image of the class obeys the label too, and keeps nothing.
+- **Still true**: share of relabelled images that are read as their true class all the same.
+- **Judge**: its own accuracy on real images (validation and test together), on the test images as the models get them,
+  and on reconstructions.
+"""
+
+JUDGE = """## Judge
+
+Small classifiers of real images. They say which class a generated image shows, and that is all they are used for: no
+loss, gradient or choice of model comes from them. Their own accuracy on real images they were not trained on:
+"""
+
+PICTURES = {
+    "wrong_labels": (
+        "25 test images beside what the model makes of them under a wrong label, with the judge's reading",
+        "Test images sent in with a wrong label, drawn at random.",
+    ),
+    "label_sweep": (
+        "Ten test images, each decoded under all ten labels",
+        "One latent a row, decoded under every label; framed: the image's own.",
+    ),
+    "samples": ("New images of each class", "Samples, a row a class."),
+    "reconstructions": ("Test images, each above its reconstruction", "Test images and their reconstructions."),
+    "latents": (
+        "Two principal components of the latent means of test images, coloured by class",
+        "Latent means. Classes lie on each other where the latent leaves the class to the label.",
+    ),
+    "curves": (
+        "Negative ELBO, reconstruction and KL over images seen, in training and on validation images",
+        "Learning curves; the vertical axes fit the last four fifths of the training.",
+    ),
+}
+
+REQUIRED = (
+    *("dataset", "run", "variant", "seed", "command", "class_names", "judge.accuracy"),
+    *("data.train", "data.validation", "data.test", "test.negative_elbo", "test.sample_accuracy.accuracy"),
+    *("test.relabel.readings.a.accuracy", "test.relabel.readings.b.accuracy", "test.relabel.readings.a.retention"),
+)
+JUDGE_REQUIRED = ("dataset", "run", "variant", "command", "accuracy")
+
+
+def cvae_section(records, results_dir):
+    """The conditional VAEs' section: one part a dataset, in it one a run, then the dataset's pictures.
+
+    Args:
+        records: records of the experiment, with `folder`.
+        results_dir: folder of the summary, which holds the pictures.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        UserError: for a record that lacks what the tables need; the message names it.
+    """
+    report.require(records, REQUIRED)
+    parts, datasets = [INTRODUCTION], {}
+    for folder, run in run_folders(records).items():
+        datasets.setdefault(run[0]["dataset"], {})[folder] = run
+    for dataset in sorted(datasets, key=tables.dataset_rank):
+        runs = datasets[dataset]
+        parts.append(f"### {dataset}")
+        for folder, run in runs.items():
+            parts += [f"#### Run `{run[0]['run']}`", *_run(run, folder, results_dir)]
+        parts += _pictures(dataset, runs, results_dir)
+    return "\n\n".join(part.strip() for part in parts if part)
+
+
+def judge_section(records, results_dir):
+    """The judges' section: one table; arguments, result and error as for `cvae_section`."""
+    report.require(records, JUDGE_REQUIRED)
+    made = dict.fromkeys(f"- {report.hardware(record)}; {report.software(record)}." for record in records)
+    return "\n\n".join([JUDGE.strip(), tables.judge_table(records), "\n".join(made), _commands(records)])
+
+
+def short_table(records):
+    """The headline models of a run and a sentence on their data, for the README; arguments as for `cvae_section`."""
+    models = tables.headline(tables.by_model(records))
+    shown = [record for seeds in models.values() for record in seeds]
+    what = f"{_data(shown[0])}. Shares are in percent; {report.hardware(shown[0])}."
+    notes = " ".join(filter(None, [what, report.spread_note([len(seeds) for seeds in models.values()])]))
+    commands = "Made by " + ", ".join(f"`{command}`" for command in dict.fromkeys(r["command"] for r in shown)) + "."
+    return "\n\n".join([tables.short_table(models), notes, commands])
+
+
+def _run(records, folder, results_dir):
+    models = tables.by_model(records)
+    facts = {
+        "Data": _data,
+        "Label control": _relabelling,
+        "IW-NLL": _importance,
+        "Training": _training,
+        "Hardware": report.hardware,
+        "Software": report.software,
+    }
+    return [
+        tables.model_table(models),
+        report.spread_note([len(seeds) for seeds in models.values()]),
+        "**Label control**, in percent, under a wrong label:",
+        tables.control_table(models),
+        report.facts(records, facts),
+        _commands(records),
+        *_trade_off(records, folder, results_dir),
+        *_classes(models),
+    ]
+
+
+def _classes(models):
+    table = tables.class_table(tables.headline(models))
+    return ["**Class by class**: share in percent that the judge reads as the class asked for.", table] if table else []
+
+
+def _trade_off(records, folder, results_dir):
+    points = tables.trade_off(records)
+    if not points:
+        return []
+    accuracy, retention = tables.AIM
+    reached = [f"`{p['name']}`" for p in points if p["relabel_a"] >= accuracy and p["retention"] >= retention]
+    text = (
+        "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
+        f"choice was made (★: chosen). Shares in percent, retention in reading (a). The aim, {accuracy:.0%} in reading "
+        f"(a) with a retention of at least {retention:.0%}, is reached on validation images by "
+        f"{', '.join(reached) or 'none of them'}."
+    )
+    picture = report.picture(
+        results_dir,
+        f"{folder}/tradeoff.png",
+        "Scatter plots of the models: relabel accuracy against retention and against bits per dimension",
+        "Label control against retention and against bits/dim, on validation images. Shaded: the aim.",
+    )
+    return [text, tables.trade_off_table(records), picture]
+
+
+def _pictures(dataset, runs, results_dir):
+    """The dataset's pictures, then links to those of the headline models; whatever exists."""
+    folder = f"cvae/{dataset}"
+    parts = [
+        report.picture(results_dir, f"{folder}/{name}.png", f"{alt} ({dataset})", caption)
+        for name, (alt, caption) in PICTURES.items()
+    ]
+    links = []
+    for run in runs.values():
+        for record in (r for seeds in tables.headline(tables.by_model(run)).values() for r in seeds):
+            path = f"{record['folder']}/wrong_labels.png"
+            if (Path(results_dir) / path).is_file():
+                links.append(f"[{record['variant']}, seed {record['seed']}, run {record['run']}]({quote(path)})")
+    return [*parts, f"Wrong labels, model by model: {'; '.join(links)}." if links else ""]
+
+
+def _commands(records):
+    return "Commands:\n\n" + report.code_block(record["command"] for record in records)
+
+
+def _data(record):
+    data = record["data"]
+    train = data["train"] + data["validation"]
+    text = (
+        f"{train:,} train / {data['test']:,} test images of `{record['dataset']}`; {data['validation']:,} of the "
+        f"{train:,} are held out, and every choice is made on those"
+    )
+    if field(record, "config.likelihood") == "bernoulli":
+        seed = data.get("binarisation_seed")
+        text += "; pixels are drawn black or white, anew each time in training"
+        text += "" if seed is None else f" and once, with seed {seed}, in validation and test"
+    return text
+
+
+def _relabelling(record):
+    relabel = field(record, "test.relabel")
+    if None in (relabel.get("images"), relabel.get("wrong_labels"), relabel.get("gallery")):
+        return None
+    count = relabel["wrong_labels"]
+    labels = f"all {count}" if count == len(record["class_names"]) - 1 else f"{count} of the"
+    return (
+        f"{relabel['images']:,} test images, each under {labels} wrong labels; retention among "
+        f"{relabel['gallery']:,} images, {1 / relabel['gallery']:.1%} by chance"
+    )
+
+
+def _importance(record):
+    bound = field(record, "test.importance_weighted_nll")
+    return bound and f"{bound['samples']} latents an image, {bound['images']:,} test images"
+
+
+def _training(record):
+    config = record.get("config") or {}
+    known = {
+        "network": "network `{}`",
+        "label_dim": "label embedding of {}",
+        "batch_size": "batches of {}",
+        "epochs": "{} epochs",
+        "learning_rate": "one-cycle learning rate up to {:g}",
+        "kl_warmup": "KL weight rising over the first {:.0%} of the steps",
+        "free_bits": "{:g} free bits a latent unit",
+        "flip": "images mirrored at random",
+    }
+    parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
+    seen = record.get("images_seen")
+    return ", ".join(parts + [f"{seen:,} images seen"] * bool(seen)) or None

@@ -1,0 +1,121 @@
+"""Trains, scores, records and pictures conditional VAEs; the work behind `cvae.py`."""
+
+import time
+
+import keras
+
+from experiments import cvae_scores
+from experiments.cvae_gallery import draw_gallery, draw_wrong_labels
+from experiments.cvae_judge import Judge
+from experiments.cvae_plots import draw_pictures
+from experiments.cvae_recipes import MODELS, make_recipe
+from experiments.cvae_training import LabelledImages, build_model
+from experiments.harness import report, runs
+from experiments.harness.errors import UserError
+from experiments.harness.experiment import Experiment, Training
+from experiments.sections import SECTIONS
+from tfcvae.data import TrainingData
+
+
+class Run(Experiment):
+    """All conditional VAEs of one command.
+
+    Args:
+        choice: the dataset, a `datasets.Choice`.
+        preset: the preset's name.
+        overrides: what `cvae_recipes.make_recipe` takes.
+        models, seeds: what to train; names of `cvae_recipes.MODELS`.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+
+    name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
+
+    def __init__(self, choice, preset, overrides, models, seeds, machine, results):
+        self.recipes = {model: make_recipe(choice.name, model, preset, overrides) for model in models}
+        first = self.recipes[models[0]]
+        data = LabelledImages(choice, preset, first.train_limit, first.test_limit)
+        shared = {"options": overrides, **machine.settings(), "data": data.record()}
+        configurations = {(model, seed): self.recipes[model].record() for seed in seeds for model in models}
+        epochs = {model: recipe.epochs_for(data.sizes["train"]) for model, recipe in self.recipes.items()}
+        super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
+        self.judge = Judge(choice, preset, data, machine, results)
+
+    def describe(self):
+        """Prints what would run and how much work it is."""
+        left = self.left()
+        for model, seed in self.configurations:
+            state = "to do" if (model, seed) in left else "finished"
+            recipe = self.recipes[model]
+            parameters = build_model(recipe, self.data.image_shape, seed, 1).count_params()
+            print(
+                f"{model:12} seed {seed}  {state:8}  {self.epochs[model]} epochs, {self.work(model):,} images, "
+                f"latent {'x'.join(map(str, recipe.latent_shape))}, {recipe.prior} prior, "
+                f"KL weight {recipe.kl_weight:g}, {recipe.likelihood}, {parameters:,} parameters"
+            )
+        if self.judge.left():
+            recipe = self.judge.recipe
+            print(f"judge {recipe.network}: {recipe.epochs} epochs, {self.judge.work(recipe.network):,} images")
+        images = sum(self.work(model) for model, _ in left)
+        count = f"{len(left)} of {len(self.configurations)}"
+        print(f"{count} models to train, {images:,} images in all. Nothing was written.")
+
+    def run(self, force=False):
+        if self.left(force):
+            self.read, self.judge_facts = self.judge.ready()
+        return super().run(force)
+
+    def build(self, variant, seed):
+        recipe = self.recipes[variant]
+        data = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip)
+        model = build_model(recipe, self.data.image_shape, seed, self.epochs[variant] * data.steps, self.machine.xla)
+        batch_size = self.machine.evaluation_batch(self.data.sizes["validation"], 250)
+        return Training(model, data, self.data.validation_batches(model.likelihood.binarises, batch_size))
+
+    def score(self, model, variant, folder, label):
+        started = time.perf_counter()
+        scores = cvae_scores.score(model, self.data, self.recipes[variant], self.read)
+        scores |= {"judge": self.judge_facts, "class_names": self.data.class_names}
+        draw_gallery(model, self.data, self.read, scores, folder, self._title(label))
+        print(f"{label}: {cvae_scores.one_line(scores['test'])}", flush=True)
+        return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
+
+    def wrap_up(self):
+        """Draws what compares models, publishes the pictures of the dataset's first model, writes the summary."""
+        print("Writing the summary ...", flush=True)
+        records = report.read_records(self.results)
+        draw_pictures([r for r in records if self._is_mine(r)], self.results)
+        self._publish(records)
+        path = report.write_summary(self.results, SECTIONS)
+        print(f"Summary: {path}\nPictures: {self.folder.parent}")
+
+    def draw_wrong_labels_again(self):
+        """Makes `wrong_labels.png` of each finished model again, from its weights."""
+        self.read, judge_facts = self.judge.trained()
+        with runs.lock(self.folder):
+            for variant, seed in self.configurations:
+                folder = runs.seed_folder(self.folder, variant, seed)
+                if not runs.is_finished(folder):
+                    raise UserError(f"{folder} holds no trained model. Run the command without --wrong-labels-only.")
+                model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
+                record["judge"] = judge_facts
+                draw_wrong_labels(model, self.data, self.read, record, folder, self._title(f"{variant} seed {seed}"))
+                print(f"Picture: {folder / 'wrong_labels.png'}")
+            self._publish(report.read_records(self.results))
+        return 0
+
+    def _title(self, label):
+        return f"{self.choice.name}, {label}, run {self.folder.name}"
+
+    def _is_mine(self, record):
+        return self.folder in (self.results / record["folder"]).parents
+
+    def _publish(self, records):
+        """Copies the pictures of the dataset's first model, as long trained as there is, to the dataset's folder."""
+        name = next(iter(MODELS[self.choice.name]))
+        mine = (self.name, self.choice.name, name)
+        known = [r for r in records if (r["experiment"], r.get("dataset"), r.get("variant")) == mine]
+        if known:
+            best = min(known, key=lambda r: (-r["images_seen"], r["seed"], r["folder"]))
+            for picture in sorted((self.results / best["folder"]).glob("*.png")):
+                runs.write_atomic(self.folder.parent / picture.name, picture.read_bytes())

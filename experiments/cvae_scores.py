@@ -1,0 +1,67 @@
+"""Everything that the test split says of a conditional VAE."""
+
+import math
+
+from tfcvae.evaluate import (
+    active_units,
+    bits_per_dim,
+    importance_weighted_nll,
+    kl_divergence_of,
+    likelihood_scores,
+    reconstruction_error,
+    relabel_scores,
+    sample_accuracy,
+)
+
+ELBO_SAMPLES = 5  # latents an image
+IMPORTANCE_IMAGES = 1000
+VALIDATION_IMAGES = 1000  # that are relabelled to choose between models
+
+PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
+"""Likelihoods over 256 levels, which have bits/dim."""
+
+
+def score(model, data, recipe, read):
+    """Scores a trained model on the test split, and relabels some validation images, by which models are chosen.
+
+    Args:
+        model: a `CVAE`.
+        data: a `LabelledImages`.
+        recipe: its `Recipe`.
+        read: function from images to the labels that the judge reads.
+
+    Returns:
+        `{"test": scores, "validation": {"relabel": ...}}`; see `tfcvae.evaluate`.
+    """
+    images, labels = data.arrays("test", model.likelihood.binarises)
+    test = likelihood_scores(model, images, labels, ELBO_SAMPLES)
+    test["importance_weighted_nll"] = _importance(model, images, labels, recipe.importance_samples)
+    has_bits = recipe.likelihood in PROBABILITIES
+    test["bits_per_dim"] = bits_per_dim(test["negative_elbo"], data.image_shape) if has_bits else None
+    test["kl"] = kl_divergence_of(model, images, labels)
+    test["reconstruction_error"] = reconstruction_error(model, images, labels)
+    test["active_units"] = active_units(model, images, labels)
+    test["latent_units"] = math.prod(model.latent_shape)
+    test["sample_accuracy"] = sample_accuracy(model, read, recipe.samples_per_class)
+    test["relabel"] = relabel_scores(model, images, labels, read, recipe.wrong_labels)
+    images, labels = (array[:VALIDATION_IMAGES] for array in data.arrays("validation", model.likelihood.binarises))
+    return {"test": test, "validation": {"relabel": relabel_scores(model, images, labels, read, recipe.wrong_labels)}}
+
+
+def _importance(model, images, labels, samples):
+    if not samples:
+        return None
+    images, labels = images[:IMPORTANCE_IMAGES], labels[:IMPORTANCE_IMAGES]
+    nll = importance_weighted_nll(model, images, labels, samples)
+    return {"nll": nll, "samples": samples, "images": len(images)}
+
+
+def one_line(test):
+    """The scores that matter most, on one line."""
+    bits = test["bits_per_dim"]
+    readings = test["relabel"]["readings"]
+    return (
+        f"-ELBO {test['negative_elbo']:.2f} nats{'' if bits is None else f' ({bits:.3f} bits/dim)'}, samples read as "
+        f"their label {test['sample_accuracy']['accuracy']:.1%}, relabel accuracy (a) {readings['a']['accuracy']:.1%} "
+        f"(b) {readings['b']['accuracy']:.1%}, retention (a) {readings['a']['retention']:.1%}"
+    )

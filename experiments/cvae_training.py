@@ -1,0 +1,118 @@
+"""The data and the compiled model of one conditional VAE."""
+
+import keras
+
+from experiments.cvae_recipes import BUILTIN_SIZES, VALIDATION
+from experiments.harness import datasets
+from experiments.harness.schedules import OneCycle
+from tfcvae import glyphs
+from tfcvae.data import binarise, evaluation_data, to_arrays
+from tfcvae.model import CVAE
+
+VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
+BINARISATION_SEED = 0  # of the black-and-white validation and test images, drawn once
+CLASSES = 10
+
+DIGITS = tuple("0123456789")
+CLASS_NAMES = {
+    "mnist": DIGITS,
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    "glyphs": DIGITS,
+    "glyphs-colour": DIGITS,
+}
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "glyphs": (28, 28, 1), "glyphs-colour": (32, 32, 3)}
+
+
+class LabelledImages:
+    """The three splits of a dataset of labelled images, and what identifies them.
+
+    Args:
+        choice: a `datasets.Choice`.
+        preset: decides how many images are held out, and the size of the procedural dataset.
+        train_limit, test_limit: use only the first examples of each split; 0 for all.
+
+    Attributes:
+        train, validation: `tf.data.Dataset` of TFDS examples.
+        image_shape, class_names: `(height, width, channels)`; ten strings.
+        sizes: examples of `train`, `validation` and `test`.
+    """
+
+    def __init__(self, choice, preset, train_limit=0, test_limit=0):
+        self.name, self.image_shape, self.class_names = choice.name, SHAPES[choice.name], CLASS_NAMES[choice.name]
+        splits = {
+            "train": f"train[:{train_limit}]" if train_limit else "train",
+            "test": f"test[:{test_limit}]" if test_limit else "test",
+        }
+        held_out = VALIDATION[preset]
+        if choice.source == "builtin":
+            splits = dict(zip(splits, splits, strict=True))  # its sizes are the preset's already
+            held_out = 0.1
+        sizes = dict(zip(splits, BUILTIN_SIZES[preset], strict=True))
+        kind = "colour" if choice.name == "glyphs-colour" else "grey"
+
+        def draw(split):
+            return glyphs.examples(split, sizes[split], kind=kind)
+
+        loaded = datasets.load_splits(choice, splits, draw)
+        if choice.source == "builtin":
+            loaded = {split: examples.cache() for split, examples in loaded.items()}
+            labels = loaded
+        else:
+            labels = datasets.load_splits(choice, splits, decoders=datasets.only("label"))
+        self.fingerprint = datasets.fingerprint(labels, "label", choice)
+        chosen, held_out = datasets.split_validation(self.fingerprint["train"]["size"], held_out, VALIDATION_SEED)
+        self.train = datasets.take(loaded["train"], chosen)
+        self.validation = datasets.take(loaded["train"], held_out)
+        self._test = loaded["test"]
+        self.sizes = {"train": len(chosen), "validation": len(held_out), "test": self.fingerprint["test"]["size"]}
+
+    def record(self):
+        """Name, sizes, fingerprint and the seed of the images drawn black or white, for `record.json`."""
+        seed = {"binarisation_seed": BINARISATION_SEED}
+        return {"name": self.name, **self.sizes, "fingerprint": self.fingerprint, **seed}
+
+    def validation_batches(self, binarises, batch_size):
+        """Batches of validation images, drawn black or white once where `binarises`."""
+        return evaluation_data(self.validation, batch_size, BINARISATION_SEED if binarises else None)
+
+    def arrays(self, split, binarises=False):
+        """All images and labels of `"validation"` or `"test"`: float32 `(n, h, w, c)` in [0, 1], int32 `(n,)`."""
+        images, labels = to_arrays(self._test if split == "test" else self.validation)
+        return (binarise(images, BINARISATION_SEED) if binarises else images), labels
+
+    def __str__(self):
+        train, validation, test = self.sizes.values()
+        return (
+            f"{self.name}: {train + validation:,} train images ({validation:,} of them for validation), "
+            f"{test:,} test images"
+        )
+
+
+def build_model(recipe, image_shape, seed, steps, xla=False):
+    """Builds and compiles the conditional VAE of a recipe.
+
+    Args:
+        recipe: a `Recipe`.
+        image_shape: `(height, width, channels)`.
+        seed: of the initial weights and of the noise.
+        steps: optimizer steps in all, which the one-cycle schedule and the KL warm-up follow.
+        xla: compile the step with XLA.
+    """
+    keras.utils.set_random_seed(seed)
+    model = CVAE(
+        image_shape,
+        CLASSES,
+        recipe.latent_shape if len(recipe.latent_shape) > 1 else recipe.latent_shape[0],
+        recipe.network,
+        recipe.label_dim,
+        recipe.likelihood,
+        recipe.prior,
+        recipe.kl_weight,
+        round(recipe.kl_warmup * steps),
+        recipe.free_bits,
+        seed,
+    )
+    optimizer = keras.optimizers.Adam(OneCycle(recipe.learning_rate, steps), global_clipnorm=1e4)
+    model.compile(optimizer, jit_compile=xla)
+    optimizer.build(model.trainable_variables)
+    return model

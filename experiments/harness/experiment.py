@@ -1,0 +1,145 @@
+"""One command's models, from what is left to train to their records: what every training script does around its own
+model, data and scores.
+
+A subclass says what a model is (`build`), how it scores (`score`) and what comes after all of them (`wrap_up`).
+"""
+
+import shutil
+import sys
+from dataclasses import dataclass
+
+import keras
+
+from experiments.harness import datasets, runs
+from experiments.harness.clock import Clock
+from experiments.harness.training import Checkpoint, TrainingDiverged, history_csv, save_model, train
+
+
+@dataclass
+class Training:
+    """What `train` needs: a compiled model, data by epoch, a validation dataset."""
+
+    model: object
+    data: object
+    validation: object
+
+
+class Experiment:
+    """Trains, scores and records models, each in its folder; finished ones are kept, an interrupted one goes on.
+
+    Attributes:
+        name: of the experiment, in records and as the folder below `results`.
+        monitor, mode: the validation metric that chooses the epoch, and whether `"max"` or `"min"` is best.
+        title: what to call that metric in progress lines.
+
+    Args:
+        choice: the dataset, a `datasets.Choice`.
+        preset: the preset's name, and `is_plain`, whether no option changes it.
+        shared: what all models of the run have in common, data fingerprint included; JSON-like.
+        configurations: `{(variant, seed): configuration}`, JSON-like: the models to train, in order.
+        epochs: `{variant: epochs}`.
+        data: has `sizes` (`train`, `validation`, `test`) and `record()`; its text is one line that says what it is.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+
+    name, monitor, mode, title = "", "", "max", ""
+
+    def __init__(self, choice, preset, is_plain, shared, configurations, epochs, data, machine, results):
+        self.choice, self.preset, self.shared, self.configurations = choice, preset, shared, configurations
+        self.epochs, self.data, self.machine, self.results = epochs, data, machine, results
+        parent = results / self.name / choice.name
+        self.folder, notices = runs.choose_run_folder(parent, preset, is_plain, shared, configurations)
+        print(f"{self.data}.", *notices, f"Results: {self.folder}", sep="\n", flush=True)
+
+    def build(self, variant, seed):
+        """The `Training` of a model."""
+        raise NotImplementedError
+
+    def score(self, model, variant, folder, label):
+        """Scores a trained model on the test split and draws its pictures; returns what its record says of it."""
+        raise NotImplementedError
+
+    def wrap_up(self):
+        """What comes after all models: pictures that compare them, the summary."""
+        raise NotImplementedError
+
+    def work(self, variant):
+        """Training images that a model sees."""
+        return self.epochs[variant] * self.data.sizes["train"]
+
+    def left(self, force=False):
+        """The models that are still to train; with `force`, all."""
+        return [m for m in self.configurations if force or not runs.is_finished(runs.seed_folder(self.folder, *m))]
+
+    def run(self, force=False):
+        """Trains what is left, then wraps up; returns the exit code, 1 where a model diverged."""
+        diverged = []
+        with runs.lock(self.folder), datasets.naming_damage(self.choice):
+            runs.remove_temporary(self.folder)
+            left = self.left(force)
+            for variant, seed in [m for m in self.configurations if m not in left]:
+                print(f"{variant} seed {seed}: finished, kept")
+            clock = Clock(sum(self.work(variant) for variant, _ in left), f"val_{self.monitor}", self.title)
+            for variant, seed in left:
+                try:
+                    self._train_one(variant, seed, clock, force)
+                except TrainingDiverged as error:
+                    diverged.append(variant)
+                    print(f"error: {variant} seed {seed} stopped: {error}. Try --precision float32.", file=sys.stderr)
+            self.wrap_up()
+        return 1 if diverged else 0
+
+    def _train_one(self, variant, seed, clock, force):
+        """Trains, scores and records one model, going on where an earlier session was killed."""
+        folder, label = runs.seed_folder(self.folder, variant, seed), f"{variant} seed {seed}"
+        if force:
+            (folder / runs.RECORD).unlink(missing_ok=True)  # first: a record without weights would look like a clone's
+            shutil.rmtree(folder, ignore_errors=True)
+        configuration = self.configurations[variant, seed]
+        runs.write_json(folder / runs.CONFIG, {"shared": self.shared, "model": configuration})
+        epochs = self.epochs[variant]
+        with self.machine.scope():
+            training = self.build(variant, seed)
+            checkpoint = Checkpoint(folder / "checkpoint.npz", training.model, [configuration, self.shared, seed])
+            progress = train(
+                training.model,
+                training.data,
+                training.validation,
+                epochs,
+                checkpoint,
+                self.monitor,
+                self.mode,
+                on_epoch=lambda progress: clock.epoch(label, progress, epochs),
+                on_step=lambda epoch, step, steps: clock.step(label, f"{epoch}/{epochs}", step, steps),
+            )
+        clock.finish(self.work(variant))
+        save_model(training.model, folder / runs.WEIGHTS)
+        model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
+        print(f"{label}: scoring on the test split ...", flush=True)
+        scores = self.score(model, variant, folder, label)
+        runs.write_atomic(folder / "history.csv", history_csv(progress))
+        runs.write_json(folder / runs.RECORD, self._record(variant, seed, model, progress, scores))
+        checkpoint.path.unlink(missing_ok=True)
+
+    def _record(self, variant, seed, model, progress, scores):
+        """The record; `scores` adds to it, and to its `validation` and `seconds`."""
+        validation = {self.monitor: progress.best, "epoch": progress.best_epoch}
+        return {
+            "experiment": self.name,
+            "command": runs.command_line(),
+            "dataset": self.choice.name,
+            "run": self.folder.name,
+            "variant": variant,
+            "seed": seed,
+            "config": {**self.configurations[variant, seed], "epochs": self.epochs[variant]},
+            "data": self.data.record(),
+            "parameters": model.count_params(),
+            "images_seen": progress.history[-1]["images"],
+            **scores,
+            "validation": {**validation, **scores.get("validation", {})},
+            "seconds": {"training": progress.seconds, **scores.get("seconds", {})},
+            "images_per_second": progress.images_per_second(),
+            "versions": runs.versions(),
+            "hardware": self.machine.record(),
+        }

@@ -1,0 +1,355 @@
+import numpy as np
+import pytest
+from matplotlib.text import Text
+from PIL import Image
+
+from experiments import cvae_figures, cvae_plots
+from experiments.harness import figures, labels, sheets
+
+DIGITS = list("0123456789")
+
+
+def plain(colours, side=28):
+    """Images of one colour each, `(n, side, side, 3)`, from colours in [0, 255]."""
+    return np.ones((len(colours), side, side, 3), "float32") * np.float32(colours)[:, None, None] / 255
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def having(picture, colour):
+    """Where a picture has a colour: rows and columns."""
+    red, green, blue = colour
+    found = picture[..., 0] == red
+    found &= picture[..., 1] == green
+    found &= picture[..., 2] == blue
+    return np.nonzero(found)
+
+
+def block(picture, colour):
+    """Left, top, width and height of the one rectangle of a colour in a picture."""
+    ys, xs = having(picture, colour)
+    left, top, width, height = xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1
+    assert len(xs) == width * height, f"{colour} is no rectangle"
+    return left, top, width, height
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, which are written nowhere."""
+    kept = []
+    for module in (sheets, figures):
+        monkeypatch.setattr(module, "save_png", lambda figure, path: kept.append(figure))
+    return kept
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def wrong_labels(path, count=25, side=28, read=None, names=DIGITS):
+    reds = 5 * np.arange(count)
+    inputs = plain([(red, 0, 200) for red in reds], side)
+    outputs = plain([(red, 255, 60) for red in reds], side)
+    true = np.arange(count) % 10
+    asked = (true + 3) % 10
+    read = asked if read is None else read
+    cvae_figures.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", "Seed 0.")
+
+
+def test_wrong_labels_are_25_pairs_five_by_five_in_order(tmp_path):
+    wrong_labels(tmp_path / "wrong.png")
+    picture = pixels(tmp_path / "wrong.png")
+    assert (tmp_path / "wrong.png").stat().st_size < figures.MAX_BYTES
+    places = [block(picture, (5 * n, 0, 200)) for n in range(25)]
+    for n, (left, top, width, height) in enumerate(places):
+        assert (width, height) == (84, 84)  # each pixel a square of 3 x 3
+        assert block(picture, (5 * n, 255, 60)) == (left + 84 + cvae_figures.ARROW, top, 84, 84)
+        assert left == places[n % 5][0] and top == places[n - n % 5][1]
+    assert len({place[:2] for place in places}) == 25
+    assert [place[0] for place in places[:5]] == sorted(place[0] for place in places[:5])
+
+
+def test_wrong_labels_say_what_was_asked_and_what_was_read(drawn):
+    read = (np.arange(25) + 3) % 10
+    read[[1, 24]] = [1, 8]
+    wrong_labels("unused.png", read=read)
+    words = texts(drawn[0])
+    assert words.count("→") == 25
+    assert "0 → 3" in words and "4 → 7" in words and "4 → 8" not in words
+    assert words.count("✓ read as 3") == 3 and "✓ read as 4" in words  # classes 0, 10 and 20; 11 and 21
+    assert [word for word in words if word.startswith("✗")] == ["✗ read as 1", "✗ read as 8"]
+    assert "23 of these 25" in " ".join(words) and "Seed 0." in words and "Wrong labels" in words
+    colours = {text.get_text()[0]: text.get_color() for text in drawn[0].texts if "read as" in text.get_text()}
+    assert colours == {"✓": cvae_figures.RIGHT[1], "✗": cvae_figures.WRONG[1]}
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_fewer_tiles_take_less_room(tmp_path, count):
+    wrong_labels(tmp_path / "few.png", count)
+    picture = pixels(tmp_path / "few.png")
+    places = [block(picture, (5 * n, 0, 200)) for n in range(count)]
+    assert len({top for _, top, _, _ in places}) == -(-count // 5)
+    assert picture.shape[0] - max(top for _, top, _, _ in places) < 84 + 200  # no room for rows that are not there
+
+
+def inside(figure, text):
+    box = text.get_window_extent()
+    return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
+
+
+def overlapping(boxes):
+    return [(a, b) for n, a in enumerate(boxes) for b in boxes[n + 1 :] if a.overlaps(b)]
+
+
+def written_boxes(figure, annotations):
+    """The rectangles of the annotations' text, without their lines, in pixels."""
+    figure.draw_without_rendering()
+    return [Text.get_window_extent(annotation) for annotation in annotations]
+
+
+def test_long_class_names_stay_in_their_tile(drawn):
+    wrong_labels("unused.png", count=10, side=32, names=["an extraordinarily long name of a class"] * 10)
+    figure = drawn[0]
+    assert all(inside(figure, text) for text in figure.texts)
+    boxes = [text.get_window_extent() for text in figure.texts if "long name" in text.get_text()]
+    assert len(boxes) == 20 and not overlapping(boxes)
+
+
+def test_captions_are_wrapped_inside_the_picture(drawn):
+    inputs = plain([(0, 0, 200)])
+    caption = "A caption of many words that cannot stand on one line. " * 5
+    cvae_figures.draw_wrong_labels(
+        inputs, inputs, [0], [1], [1], DIGITS, "unused.png", "A title of several words that is wide in bold", caption
+    )
+    assert all(inside(drawn[0], text) for text in drawn[0].texts)
+    assert " ".join(texts(drawn[0])).count("many words") == 5
+
+
+def test_noise_in_colour_stays_small(tmp_path):
+    noise = np.random.default_rng(0).random((10, 10, 32, 32, 3), "float32")
+    cvae_figures.draw_samples(noise, DIGITS, tmp_path / "samples.png", "Samples")
+    assert (tmp_path / "samples.png").stat().st_size <= figures.MAX_BYTES
+
+
+def test_grey_images_keep_their_levels_and_pixels_stay_sharp(tmp_path):
+    image = np.full((28, 28, 1), 40 / 255, "float32")
+    image[5, 7] = 200 / 255
+    cvae_figures.draw_samples(image[None, None], [""], tmp_path / "samples.png", "")
+    picture = pixels(tmp_path / "samples.png")
+    left, top, width, height = block(picture, (200, 200, 200))
+    assert (width, height) == (3, 3)
+    ys, xs = having(picture, (40, 40, 40))
+    assert (xs.min(), ys.min(), len(xs)) == (left - 21, top - 15, 84 * 84 - 9)
+
+
+def test_values_outside_the_range_are_clipped(tmp_path):
+    images = np.stack([np.full((28, 28, 1), value, "float32") for value in (-0.5, 1.5)])
+    cvae_figures.draw_samples(images[None], [""], tmp_path / "samples.png", "")
+    picture = pixels(tmp_path / "samples.png")
+    assert len(having(picture, (0, 0, 0))[0]) == 84 * 84 and (picture[20, 200] == 255).all()
+
+
+def test_label_sweep_frames_the_own_label(tmp_path):
+    inputs = plain([(0, 0, 200), (10, 0, 200)])
+    outputs = np.stack([plain([(20 * column, 255, row) for column in range(10)]) for row in range(2)])
+    path = tmp_path / "sweep.png"
+    cvae_figures.draw_label_sweep(inputs, outputs, [2, 7], DIGITS, path, "Sweep", "Seed 0.")
+    picture, orange, frame = pixels(path), (230, 159, 0), sheets.FRAME
+    assert len(having(picture, orange)[0]) == 2 * ((84 + 2 * frame) ** 2 - 84**2)
+    for row, label in ((0, 2), (1, 7)):
+        left, top, _, _ = block(picture, (20 * label, 255, row))
+        assert tuple(picture[top + 40, left - 1]) == tuple(picture[top - 1, left + 40]) == orange
+    first, second, third = (block(picture, colour)[0] for colour in ((0, 0, 200), (0, 255, 0), (20, 255, 0)))
+    assert second - first > third - second  # the input stands apart
+
+
+def test_label_sweep_names_rows_and_columns(drawn):
+    outputs = np.zeros((1, 3, 32, 32, 3), "float32")
+    cvae_figures.draw_label_sweep(outputs[:, 0], outputs, [1], ["cat", "dog", "frog"], "unused.png", "Sweep")
+    assert sorted(texts(drawn[0])) == sorted(
+        ["Sweep", "input", "cat", "dog", "frog", "dog", "Left: the test image and its class. Framed: the image's own"]
+        + ["label."]
+    )
+
+
+def test_samples_have_a_row_a_class(tmp_path):
+    samples = np.stack([plain([(100 * row, 50 * n, 255) for n in range(4)], side=32) for row in range(3)])
+    cvae_figures.draw_samples(samples, ["cat", "dog", "frog"], tmp_path / "samples.png", "Samples")
+    picture = pixels(tmp_path / "samples.png")
+    places = [[block(picture, (100 * row, 50 * n, 255)) for n in range(4)] for row in range(3)]
+    assert all(place[2:] == (96, 96) for row in places for place in row)
+    assert all(len({top for _, top, _, _ in row}) == 1 for row in places)
+    assert places[0][0][1] < places[1][0][1] < places[2][0][1] and places[0][0][0] < places[0][1][0]
+
+
+def test_reconstructions_stand_below_their_inputs_sorted_by_class(tmp_path):
+    count = 12
+    inputs, outputs = (plain([(20 * n, green, 90) for n in range(count)]) for green in (0, 255))
+    classes = np.arange(count)[::-1] % 10  # 1, 0, 9, ..., 0
+    path = tmp_path / "reconstructions.png"
+    cvae_figures.draw_reconstructions(inputs, outputs, classes, DIGITS, path, "Reconstructions")
+    picture = pixels(path)
+    above, below = ([block(picture, (20 * n, green, 90)) for n in range(count)] for green in (0, 255))
+    for (left, top, _, _), (left_below, top_below, _, _) in zip(above, below, strict=True):
+        assert left_below == left and top + 84 <= top_below < top + 100
+    order = sorted(range(count), key=lambda n: (above[n][1], above[n][0]))
+    assert [classes[n] for n in order] == sorted(classes) and len({top for _, top, _, _ in above}) == 2
+
+
+def test_reconstructions_of_fewer_than_a_row(drawn):
+    images = np.zeros((2, 28, 28, 1), "float32")
+    cvae_figures.draw_reconstructions(images, images, np.array([5, 3]), DIGITS, "unused.png", "")
+    assert texts(drawn[0]) == ["input", "3", "5", "output"]
+
+
+def test_text_is_measured_and_wrapped_as_it_is_drawn():
+    text = "The judge reads 99.4 % of real images correctly. Images were drawn at random with seed 0."
+    lines = sheets.wrap(text, 200, 9.5)
+    assert len(lines) > 2 and " ".join(lines) == text
+    assert all(sheets.text_width(line, 9.5) <= 200 for line in lines)
+    assert sheets.text_width("wide", 20) > 1.8 * sheets.text_width("wide", 10)
+    assert sheets.wrap("a\nb", 200, 9.5) == ["a", "b"] and sheets.wrap("", 200, 9.5) == []
+    assert sheets.wrap("unbreakable", 10, 9.5) == ["unbreakable"]
+
+
+def history(loss_factor=1.0):
+    elbo = [1000.0, 300.0, *np.linspace(100.0, 80.0, 8)]
+    kl = [0.0, 5.0, *np.linspace(20.0, 25.0, 8)]
+    columns = {"negative_elbo": elbo, "kl": kl, "reconstruction": list(np.subtract(elbo, kl))}
+    columns["loss"] = [loss_factor * value for value in elbo]
+    return {"images": [500_000 * n for n in range(1, 11)], **columns} | {
+        f"val_{name}": [value + 1 for value in values] for name, values in columns.items()
+    }
+
+
+def test_curves_show_the_later_part(drawn):
+    cvae_figures.draw_curves({"": history()}, "unused.png", "Curves")
+    panels = drawn[0].axes
+    assert [axis.get_title(loc="left").split(",")[0] for axis in panels] == ["Negative ELBO", "Reconstruction", "KL"]
+    # the first of ten epochs lies before a fifth of the training; of the second on, training and validation are shown
+    assert panels[0].get_ylim() == pytest.approx((80 - 0.06 * 221, 301 + 0.06 * 221))
+    assert panels[2].get_ylim() == pytest.approx((5 - 0.06 * 21, 26 + 0.06 * 21))
+    validation, training = panels[0].lines
+    np.testing.assert_allclose(validation.get_xdata(), 0.5 * np.arange(1, 11))
+    assert panels[0].get_xlabel() == "million images seen"
+    np.testing.assert_allclose(validation.get_ydata() - training.get_ydata(), 1)
+    assert {text.get_text() for text in panels[2].texts} == {"training", "validation"}
+
+
+def test_curves_have_a_row_a_model_and_the_loss_where_it_differs(drawn, tmp_path, monkeypatch):
+    cvae_figures.draw_curves({"density": history(), "control": history(2.0)}, "unused.png", "Curves")
+    panels = drawn[0].axes
+    assert len(panels) == 8 and panels[0].get_title(loc="left").startswith("Loss")
+    assert [panels[0].get_ylabel(), panels[4].get_ylabel()] == ["density", "control"]
+    np.testing.assert_allclose(panels[4].lines[1].get_ydata()[-1], 160)
+    assert panels[5].get_ylim() != panels[4].get_ylim()
+
+
+def test_curves_of_short_trainings_count_in_thousands(drawn):
+    short = history() | {"images": [100 * n for n in range(1, 11)]}
+    cvae_figures.draw_curves({"": short}, "unused.png", "Curves")
+    assert drawn[0].axes[0].get_xlabel() == "thousand images seen"
+    assert drawn[0].axes[0].lines[0].get_xdata()[-1] == pytest.approx(1)
+
+
+def test_curves_of_one_epoch_are_written(tmp_path):
+    short = {name: values[:1] for name, values in history().items()}
+    cvae_figures.draw_curves({"": short}, tmp_path / "curves.png", "Curves")
+    assert pixels(tmp_path / "curves.png").shape[1] > 1000
+
+
+def test_principal_components_are_the_directions_of_largest_variance():
+    random = np.random.default_rng(0)
+    latent = random.normal(size=(500, 2)) * [5, 2]
+    turn = np.linalg.qr(random.normal(size=(6, 6)))[0][:2]
+    points, shares = cvae_plots.principal_components(latent @ turn + 7)
+    centred = latent - latent.mean(axis=0)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] == pytest.approx(np.linalg.eigvalsh(centred.T @ centred)[1] / np.square(centred).sum())
+    np.testing.assert_allclose(points @ points.T, centred @ centred.T, atol=1e-9)  # the same but for a turn
+    assert points[:, 0].var() > points[:, 1].var()
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 2, 3)])
+def test_principal_components_of_any_latent(shape):
+    points, shares = cvae_plots.principal_components(np.ones((4, *shape)).reshape(4, -1))
+    assert points.shape == (4, 2) and not points.any() and not shares.any()
+
+
+def test_latents_show_every_class_that_is_there(tmp_path, drawn, monkeypatch):
+    random = np.random.default_rng(0)
+    classes = np.repeat([0, 3, 9], 30)
+    means = random.normal(size=(90, 4, 4, 2)) * 0.01 + classes[:, None, None, None]
+    cvae_figures.draw_latents(means, classes, DIGITS, "unused.png", "Latents", "A caption.")
+    axis = drawn[0].axes[0]
+    assert "99" in axis.get_xlabel() or "100" in axis.get_xlabel()
+    assert [text.get_text() for text in axis.texts] == ["0", "3", "9"]
+    medians = np.array([line.get_xydata()[0] for line in axis.lines])
+    assert abs(medians[2, 0] - medians[0, 0]) == pytest.approx(3 * abs(medians[1, 0] - medians[0, 0]), rel=0.01)
+    monkeypatch.undo()
+    cvae_figures.draw_latents(means, classes, DIGITS, tmp_path / "latents.png", "Latents")
+    found = {tuple(colour) for colour in np.unique(pixels(tmp_path / "latents.png").reshape(-1, 3), axis=0)}
+    assert {(0x3F, 0x90, 0xDA), (0x94, 0xA4, 0xA2), (0x92, 0xDA, 0xDB)} <= found  # the legend's colours
+    assert (0xBD, 0x1F, 0x01) not in found
+
+
+def test_class_colours_differ():
+    colours = np.array([[int(colour[n : n + 2], 16) for n in (1, 3, 5)] for colour in cvae_plots.CLASS_COLOURS])
+    distances = np.abs(colours[:, None] - colours[None]).sum(axis=-1) + 1000 * np.eye(10)
+    assert distances.min() > 40
+
+
+def point(name, a, b, retention, bits):
+    chosen = name == "control"
+    scores = {"relabel_a": a, "relabel_b": b, "retention": retention, "bits_per_dim": bits}
+    return {"name": name, "chosen": chosen, **scores}
+
+
+POINTS = [
+    point("control", 0.37, 0.30, 0.55, 5.1),
+    point("density", 0.02, 0.03, 1.0, 4.5),
+    *(point(f"flat-{n}", 0.30 + 0.01 * n, 0.25, 0.5 + 0.01 * n, 5.0 + 0.01 * n) for n in range(6)),
+]
+
+
+def test_tradeoff_marks_points_names_and_aim(drawn):
+    cvae_figures.draw_tradeoff(POINTS, "unused.png", "Trade-off")
+    left, right = drawn[0].axes
+    places = {tuple(np.round(dot.get_offsets()[0], 3)) for dot in left.collections}
+    assert {(0.37, 0.55), (0.30, 0.55), (0.02, 1.0), (0.03, 1.0)} <= places and len(left.collections) == 16
+    assert (0.37, 5.1) in {tuple(np.round(dot.get_offsets()[0], 3)) for dot in right.collections}
+    (aim,) = left.patches
+    assert aim.get_xy() == (0.35, 0.5) and aim.get_alpha() <= 0.15
+    chosen = max(left.collections, key=lambda dot: dot.get_sizes()[0])
+    assert tuple(np.round(chosen.get_offsets()[0], 3)) in {(0.37, 0.55), (0.30, 0.55)}
+    for axis in (left, right):
+        named = [text for text in axis.texts if text.get_text() != "aim"]
+        assert sorted(text.get_text() for text in named) == sorted(point["name"] for point in POINTS)
+        assert not overlapping(written_boxes(drawn[0], named))
+        assert {text.get_text(): text.get_weight() for text in named}["control"] == "bold"
+
+
+def test_tradeoff_without_bits_has_one_panel(drawn):
+    cvae_figures.draw_tradeoff([p | {"bits_per_dim": None} for p in POINTS], "unused.png", "Trade-off")
+    assert len(drawn[0].axes) == 1
+
+
+def test_tradeoff_is_a_small_file(tmp_path):
+    cvae_figures.draw_tradeoff(POINTS, tmp_path / "tradeoff.png", "Trade-off")
+    assert (tmp_path / "tradeoff.png").stat().st_size < figures.MAX_BYTES
+
+
+def test_labels_cover_neither_each_other_nor_points():
+    figure = figures.new_figure(5, 4)
+    axis = figure.subplots()
+    points = [(0.5 + 0.004 * n, 0.5) for n in range(8)]
+    axis.scatter(*np.transpose([*points, (0.1, 0.1)]))
+    placed = labels.place_labels(axis, points, [f"name {n}" for n in range(8)], avoid=[(0.1, 0.1)])
+    boxes = written_boxes(figure, placed)
+    assert not overlapping(boxes)
+    dots = axis.transData.transform(points)
+    assert not any(box.contains(*dot) for box in boxes for dot in dots)
+    assert all(axis.bbox.contains(box.x0, box.y0) and axis.bbox.contains(box.x1, box.y1) for box in boxes)
