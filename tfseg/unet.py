@@ -31,8 +31,8 @@ def build_unet(
         depth: how many times the resolution is halved.
         down: a name in `tfseg.blocks.DOWN_BLOCKS`: `"maxpool"`, `"strided"`.
         up: a name in `tfseg.blocks.UP_BLOCKS`: `"transpose"`, `"upsample"`.
-        normalization: `"batch"`, `"group"`, `"layer"`, `None`, or `"sync_batch"` under `tf.distribute` (batch statistics
-            over all replicas).
+        normalization: `"batch"`, `"group"`, `"layer"` or `None`; `"sync_batch"` takes batch statistics over all
+            replicas of `tf.distribute`.
         dropout: rate in [0, 1) after the two deepest blocks (the last encoder level and the bottleneck).
         name: the model's name.
 

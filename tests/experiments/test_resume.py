@@ -1,91 +1,29 @@
 """Whole runs, killed and started again: what is lost (no more than an epoch) and what comes out (the same)."""
 
-import csv
 import json
-import math
 import os
-import random
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments import run_unet_matrix
-from experiments.harness.errors import run_main
+from tests.experiments import sessions
+from tests.experiments.sessions import ROOT, Session, files, finite, kill_after, run_here
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
 BASE = shlex.split("--preset smoke --data shapes --precision float32")
 VARIANTS = ("mp-tr-bce", "strconv-ups-dice")
 COMMAND = [*BASE, "--epochs", "4", "--variants", *VARIANTS]
 
 
-class Session:
-    """One start of the script, in a process of its own."""
-
-    def __init__(self, results, script=(SCRIPT,)):
-        self.results, self.lines = results, []
-        self.errors = results.with_suffix(".stderr")
-        command = [sys.executable, "-u", *map(str, script), *COMMAND, "--results", str(results)]
-        with open(self.errors, "w") as errors:
-            self.process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                cwd=ROOT,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore Ctrl-C
-            )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def wait_for(self, text):
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip())
-            if text in line:
-                return
-        pytest.fail(f"ended without {text!r}:\n" + "\n".join([*self.lines, self.stderr()]))
-
-    def finish(self):
-        """Waits for the end; returns the exit code."""
-        self.lines += self.process.stdout.read().splitlines()
-        return self.process.wait()
-
-    def kill(self):
-        self.process.kill()
-        assert self.finish() == -signal.SIGKILL, "ended before it could be killed"
-        assert self.stderr() == ""
-
-    def interrupt(self):
-        self.process.send_signal(signal.SIGINT)
-        assert self.finish() == 130
-        assert self.stderr() == "interrupted: the same command goes on where it stopped\n"
-
-    def stop(self):
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitpid(self.process.pid, os.WUNTRACED)
-
-    def stderr(self):
-        return self.errors.read_text()
-
-    def trained(self):
-        """The epochs that this session trained, as `(variant, epoch)`."""
-        rows = [line.split(" | ") for line in self.lines if " | val IoU " in line]
-        return [(row[0].split()[0], int(row[1].split()[1].split("/")[0])) for row in rows]
+def start(results, *before):
+    return Session(results, *before, SCRIPT, *COMMAND)
 
 
 def run_folder(results):
@@ -99,24 +37,15 @@ def seed_folder(results, variant):
 
 
 def read(results, variant, name="record.json"):
-    return json.loads((seed_folder(results, variant) / name).read_text())
+    return sessions.read(seed_folder(results, variant), name)
 
 
 def history(results, variant):
-    with open(seed_folder(results, variant) / "history.csv", newline="") as file:
-        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-
-
-def files(folder):
-    """Content and time of writing of every file below a folder, the lock apart."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
-    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+    return sessions.history(seed_folder(results, variant))
 
 
 def weights(results, variant):
-    import keras
-
-    return keras.models.load_model(seed_folder(results, variant) / "model.keras").get_weights()
+    return sessions.weights(seed_folder(results, variant))
 
 
 def assert_same_outcome(results, reference, variant):
@@ -128,30 +57,23 @@ def assert_same_outcome(results, reference, variant):
         np.testing.assert_array_equal(one, other)
 
 
-def finite(value):
-    numbers = value.values() if isinstance(value, dict) else [value]
-    return all(finite(n) if isinstance(n, dict) else math.isfinite(n) for n in numbers)
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """Results of the run without interruption."""
     results = tmp_path_factory.mktemp("reference") / "results"
-    with Session(results) as session:
+    with start(results) as session:
         assert session.finish() == 0, session.stderr()
         assert session.stderr() == ""
-        assert session.trained() == [(variant, epoch) for variant in VARIANTS for epoch in (1, 2, 3, 4)]
+        assert session.trained() == [(f"{variant} seed 0", epoch) for variant in VARIANTS for epoch in (1, 2, 3, 4)]
     return results
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, capfd):
-    """A function that runs the script in this process, which saves the start of TensorFlow."""
+    """A function that runs the script in this process."""
 
     def run(*options, results=tmp_path / "results"):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *BASE, *options, "--results", str(results)])
-        code = run_main(run_unet_matrix.main)
-        return code, *capfd.readouterr()
+        return run_here(monkeypatch, capfd, run_unet_matrix, *BASE, *options, "--results", results)
 
     return run
 
@@ -177,17 +99,6 @@ def kill_amid_a_checkpoint(session):
     pytest.fail(f"no half-written checkpoint seen: {session.stderr()}")
 
 
-def kill_after(text, seconds, end=Session.kill):
-    """Kills at a random moment of the seconds that follow a line."""
-
-    def kill(session):
-        session.wait_for(text)
-        time.sleep(random.uniform(0, seconds))
-        end(session)
-
-    return kill
-
-
 KILLS = [  # in an order in which every moment is still to come
     kill_after("Results: ", 1),
     kill_after("mp-tr-bce seed 0 | epoch 1/4 | loss", 0.05, Session.interrupt),
@@ -202,7 +113,7 @@ KILLS = [  # in an order in which every moment is still to come
 def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
     results, finished, epochs = tmp_path / "results", {}, []
     for kill in KILLS:
-        with Session(results) as session:
+        with start(results) as session:
             kill(session)
             epochs += session.trained()
         if kill is kill_amid_a_checkpoint:
@@ -211,7 +122,7 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
             json.loads(path.read_text())
         for record in results.rglob("record.json"):
             finished.setdefault(record.parent, files(record.parent))
-    with Session(results) as session:
+    with start(results) as session:
         assert session.finish() == 0, session.stderr()
         assert session.trained() == []  # all was trained before the last kill
         assert [f"{variant} seed 0: finished, kept" in session.lines for variant in VARIANTS] == [True, True]
@@ -231,11 +142,11 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
 
 def test_a_folder_in_use_is_refused(tmp_path):
     results = tmp_path / "results"
-    with Session(results) as first:
+    with start(results) as first:
         first.wait_for("mp-tr-bce seed 0 | epoch 1/4 | loss")
         first.stop()
         before = files(results)
-        with Session(results) as second:
+        with start(results) as second:
             assert second.finish() == 2
             assert second.stderr() == (
                 f"error: {run_folder(results)} is in use by another run. Wait for it, or choose another --results.\n"
@@ -324,11 +235,11 @@ sys.argv[sys.argv.index("strconv-ups-dice")] = "tutorial"  # which has a learnin
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
     results = tmp_path / "results"
-    with Session(results, script=("-c", absurd, SCRIPT)) as session:
+    with start(results, "-c", absurd) as session:
         assert session.finish() == 1
         assert session.stderr().startswith("error: mp-tr-bce seed 0 stopped: the loss became nan at step ")
         assert session.stderr().count("\n") == 1
-    assert {variant for variant, _ in session.trained()} - {"mp-tr-bce"} == {"tutorial"}
+    assert {label for label, _ in session.trained()} - {"mp-tr-bce seed 0"} == {"tutorial seed 0"}
     assert not (seed_folder(results, "mp-tr-bce") / "record.json").exists()
     assert finite(read(results, "tutorial")["test"])
     summary = (results / "summary.md").read_text()

@@ -1,0 +1,164 @@
+"""What tests of scripts share: starts of a script, in a process of its own or in this one, and what it left behind."""
+
+import csv
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.harness.errors import run_main
+
+ROOT = Path(__file__).parents[2]
+
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules), "imported TensorFlow"
+"""
+
+
+def closed(home):
+    """Environment variables of a machine with no network, no prepared data and this home."""
+    proxies = dict.fromkeys(["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"], "http://127.0.0.1:9")
+    return {**proxies, "no_proxy": "", "NO_PROXY": "", "HOME": str(home), "TFDS_DATA_DIR": ""}
+
+
+def start(tmp_path, *command):
+    """Runs Python to the end with no network, no prepared data and an empty home."""
+    command = [sys.executable, *map(str, command)]
+    env = os.environ | closed(tmp_path / "home")
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=env)
+
+
+def quick(tmp_path, script, *options):
+    """Runs a script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
+    return start(tmp_path, "-c", WITHOUT_TENSORFLOW, script, *options)
+
+
+class Session:
+    """One start of a script, in a process of its own.
+
+    Args:
+        results: folder of its results; what it writes to stderr goes to a file beside it.
+        command: what follows `python`, but for `--results`.
+    """
+
+    def __init__(self, results, *command):
+        self.results, self.lines = results, []
+        self.errors = results.with_suffix(".stderr")
+        with open(self.errors, "w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-u", *map(str, command), "--results", str(results)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=ROOT,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore Ctrl-C
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def wait_for(self, text):
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if text in line:
+                return
+        pytest.fail(f"ended without {text!r}:\n" + "\n".join([*self.lines, self.stderr()]))
+
+    def finish(self):
+        """Waits for the end; returns the exit code."""
+        self.lines += self.process.stdout.read().splitlines()
+        return self.process.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.was_killed()
+
+    def was_killed(self):
+        assert self.finish() == -signal.SIGKILL, "ended before it could be killed"
+        assert self.stderr() == ""
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        assert self.finish() == 130
+        assert self.stderr() == "interrupted: the same command goes on where it stopped\n"
+
+    def stop(self):
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def stderr(self):
+        return self.errors.read_text()
+
+    def trained(self):
+        """The epochs that this session trained, as `(label, epoch)`: `("mp-tr-bce seed 0", 1)`."""
+        rows = [line.split(" | ") for line in self.lines if " | loss " in line]
+        return [(row[0], int(row[1].split()[1].split("/")[0])) for row in rows]
+
+
+def kill_after(text, seconds, end=Session.kill):
+    """A function that kills a session at a random moment of the seconds that follow a line."""
+
+    def kill(session):
+        session.wait_for(text)
+        time.sleep(random.uniform(0, seconds))
+        end(session)
+
+    return kill
+
+
+def run_here(monkeypatch, capfd, module, *options):
+    """Runs a script in this process, which saves the start of TensorFlow; returns exit status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, options)])
+    try:
+        status = run_main(module.main)
+    except SystemExit as exit_:
+        status = exit_.code
+    return status, *capfd.readouterr()
+
+
+# What a run left behind
+
+
+def read(folder, name="record.json"):
+    return json.loads((folder / name).read_text())
+
+
+def history(folder):
+    """The rows of `history.csv`, their seconds apart."""
+    with open(folder / "history.csv", newline="") as file:
+        return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def weights(folder):
+    import keras
+
+    return keras.models.load_model(folder / "model.keras").get_weights()
+
+
+def files(folder):
+    """Content and time of writing of every file below a folder, locks apart."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+def finite(value):
+    """Whether all numbers of a record's entry, however deep, are finite."""
+    numbers = value.values() if isinstance(value, dict) else [value]
+    return all(finite(n) if isinstance(n, dict) else math.isfinite(n) for n in numbers)
