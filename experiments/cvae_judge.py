@@ -45,6 +45,27 @@ RECIPES = {
 }
 
 
+def judge_training(recipe, data, machine, seed=SEED):
+    """The `Training` of a judge.
+
+    Args:
+        recipe: a `JudgeRecipe`.
+        data: a `LabelledImages`.
+        machine: a `hardware.Hardware`.
+        seed: of weights, order and augmentation.
+    """
+    batches = TrainingData(data.train, recipe.batch_size, seed, recipe.flip, recipe.crop)
+    keras.utils.set_random_seed(seed)
+    model = build_judge(data.image_shape, CLASSES, recipe.network)
+    rate = OneCycle(recipe.learning_rate, recipe.epochs * batches.steps)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=machine.xla)
+    batch_size = machine.evaluation_batch(data.sizes["validation"], 250)
+    return Training(model, batches, evaluation_data(data.validation, batch_size))
+
+
 class Judge(Experiment):
     """Trains the judge of a dataset, or finds it trained.
 
@@ -68,17 +89,7 @@ class Judge(Experiment):
         super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
 
     def build(self, variant, seed):
-        recipe = self.recipe
-        data = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip, recipe.crop)
-        keras.utils.set_random_seed(seed)
-        model = build_judge(self.data.image_shape, CLASSES, recipe.network)
-        rate = OneCycle(recipe.learning_rate, recipe.epochs * data.steps)
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=self.machine.xla)
-        batch_size = self.machine.evaluation_batch(self.data.sizes["validation"], 250)
-        return Training(model, data, evaluation_data(self.data.validation, batch_size))
+        return judge_training(self.recipe, self.data, self.machine, seed)
 
     def score(self, model, variant, folder, label):
         started, right, scores = time.perf_counter(), {}, {}

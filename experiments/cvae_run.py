@@ -14,7 +14,7 @@ from experiments.harness import report, runs
 from experiments.harness.errors import UserError
 from experiments.harness.experiment import Experiment, Training
 from experiments.sections import SECTIONS
-from tfcvae.data import TrainingData
+from tfcvae.data import InputData
 
 
 class Run(Experiment):
@@ -67,10 +67,9 @@ class Run(Experiment):
 
     def build(self, variant, seed):
         recipe = self.recipes[variant]
-        data = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip)
+        data = InputData(self.data.train, recipe.batch_size, seed, recipe.flip)
         model = build_model(recipe, self.data.image_shape, seed, self.epochs[variant] * data.steps, self.machine.xla)
-        batch_size = self.machine.evaluation_batch(self.data.sizes["validation"], 250)
-        return Training(model, data, self.data.validation_batches(model.likelihood.binarises, batch_size))
+        return Training(model, data, self.data.validation_batches(model.likelihood.binarises, machine=self.machine))
 
     def score(self, model, variant, folder, label):
         started = time.perf_counter()

@@ -6,7 +6,7 @@ from experiments.cvae_recipes import BUILTIN_SIZES, VALIDATION
 from experiments.harness import datasets
 from experiments.harness.schedules import OneCycle
 from tfcvae import glyphs
-from tfcvae.data import binarise, evaluation_data, to_arrays
+from tfcvae.data import as_inputs, binarise, evaluation_data, to_arrays
 from tfcvae.model import CVAE
 
 VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
@@ -71,9 +71,16 @@ class LabelledImages:
         seed = {"binarisation_seed": BINARISATION_SEED}
         return {"name": self.name, **self.sizes, "fingerprint": self.fingerprint, **seed}
 
-    def validation_batches(self, binarises, batch_size):
-        """Batches of validation images, drawn black or white once where `binarises`."""
-        return evaluation_data(self.validation, batch_size, BINARISATION_SEED if binarises else None)
+    def validation_batches(self, binarises, batch_size=250, machine=None):
+        """Batches of validation images as a `CVAE` takes them, drawn black or white once where `binarises`.
+
+        Args:
+            machine: a `hardware.Hardware` whose devices share each batch; one device by default.
+        """
+        examples = self.validation
+        if machine:
+            examples, batch_size = machine.shareable(examples, batch_size)
+        return as_inputs(evaluation_data(examples, batch_size, BINARISATION_SEED if binarises else None))
 
     def arrays(self, split, binarises=False):
         """All images and labels of `"validation"` or `"test"`: float32 `(n, h, w, c)` in [0, 1], int32 `(n,)`."""

@@ -71,6 +71,19 @@ class TrainingData:
         return batches.map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
+class InputData(TrainingData):
+    """`TrainingData` whose batches are `((images, labels),)`, as a `CVAE` takes them on every Keras backend."""
+
+    def epoch(self, epoch):
+        """The batches of one epoch: a pair of float32 `(b, h, w, c)` in [0, 1] and int32 labels `(b,)`, in a tuple."""
+        return as_inputs(super().epoch(epoch))
+
+
+def as_inputs(batches):
+    """Batches of (images, labels) as batches of `((images, labels),)`: inputs, and no target."""
+    return batches.map(lambda images, labels: ((images, labels),))
+
+
 def augment(images, seed, flip=False, crop=0):
     """Mirrors and moves each image of a batch at random; all randomness comes from `seed`.
 

@@ -65,16 +65,20 @@ class Hardware:
 
     def scope(self):
         """Context in which models are built and trained, so that they are on all devices that share a batch."""
-        return _mirrored().scope() if self.synchronized() else contextlib.nullcontext()
+        if self.strategy == "none":
+            return contextlib.nullcontext()
+        return (_mirrored() if self.backend == "tensorflow" else _data_parallel()).scope()
 
-    def evaluation_batch(self, count, limit):
-        """The largest batch size up to `limit` at which each batch of `count` images has some for every device.
+    def shareable(self, examples, batch_size):
+        """Validation examples and a batch size that leave no device without its share of any batch.
 
-        TensorFlow's mirrored strategy fails over a first batch that does not divide, and over devices without images.
+        On several devices that costs the last few examples, fewer than there are devices.
         """
-        sizes = range(limit - limit % self.replicas, 0, -self.replicas)
-        whole = [size for size in sizes if size <= count and (count % size == 0 or count % size >= self.replicas)]
-        return whole[0] if whole and self.replicas > 1 else limit
+        if self.replicas == 1:
+            return examples, batch_size
+        count = int(examples.cardinality())
+        batch_size = max(self.replicas, batch_size - batch_size % self.replicas)
+        return examples.take(count - count % self.replicas), batch_size
 
     def synchronized(self):
         """Whether batch statistics have to be synchronized between devices; JAX takes them over the whole batch."""
@@ -108,7 +112,7 @@ def import_tensorflow():
 
 
 def decide(precision="auto", strategy="none"):
-    """Looks at the machine, sets Keras's global dtype policy (on JAX its distribution too) and returns the `Hardware`.
+    """Looks at the machine, sets Keras's global dtype policy and returns the `Hardware`.
 
     Args:
         precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware computes in it natively:
@@ -158,14 +162,16 @@ def _jax_gpus():
 
 
 def _replicas(backend):
-    """Sets up the sharing of batches over all devices of this machine; returns how many there are."""
-    if backend == "tensorflow":
-        return _mirrored().num_replicas_in_sync
+    """How many devices of this machine can share out a batch."""
+    return _mirrored().num_replicas_in_sync if backend == "tensorflow" else _data_parallel().device_mesh.devices.size
+
+
+@cache
+def _data_parallel():
+    """JAX's counterpart of `_mirrored`."""
     import keras
 
-    distribution = keras.distribution.DataParallel()
-    keras.distribution.set_distribution(distribution)
-    return distribution.device_mesh.devices.size
+    return keras.distribution.DataParallel()
 
 
 @cache

@@ -190,5 +190,5 @@ def versions():
     """Versions of Python and of the packages that shape a result."""
     from importlib.metadata import version
 
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
+    packages = ["tensorflow", "keras", "tensorflow-datasets", "numpy"] + ["jax"] * ("jax" in sys.modules)
     return {"python": sys.version.split()[0], **{package: version(package) for package in packages}}

@@ -108,12 +108,15 @@ def test_one_line_and_a_record_say_the_decision(machine):
 
 
 @pytest.mark.parametrize(
-    "replicas, count, limit, size",
-    [(1, 7, 32, 32), (2, 7, 32, 4), (2, 64, 32, 32), (4, 65, 32, 28), (4, 66, 32, 28), (2, 100, 250, 100)],
+    "replicas, count, limit, sizes",
+    [(1, 7, 4, [4, 3]), (2, 7, 4, [4, 2]), (2, 7, 5, [4, 2]), (4, 70, 32, [32, 32, 4]), (3, 8, 2, [3, 3])],
 )
-def test_every_evaluation_batch_has_images_for_every_device(replicas, count, limit, size):
+def test_every_device_gets_its_share_of_every_validation_batch(replicas, count, limit, sizes):
     machine = hardware.Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", replicas)
-    assert machine.evaluation_batch(count, limit) == size
+    examples, batch_size = machine.shareable(tf.data.Dataset.range(count), limit)
+    batches = list(examples.batch(batch_size).as_numpy_iterator())
+    assert [len(batch) for batch in batches] == sizes
+    assert [n for batch in batches for n in batch] == list(range(sum(sizes)))
 
 
 def test_several_devices_are_said_recorded_and_shape_the_run():

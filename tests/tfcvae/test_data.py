@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcvae.data import TrainingData, augment, binarise, evaluation_data, to_arrays
+from tfcvae.data import InputData, TrainingData, augment, binarise, evaluation_data, to_arrays
 
 
 def examples(count, shape=(6, 6, 1)):
@@ -99,3 +99,9 @@ def test_binarisation_has_a_seed_and_the_brightness_as_probability():
     images, _ = to_arrays(examples(20))
     first = next(iter(evaluation_data(examples(20), 20, seed=4)))[0]
     assert np.array_equal(first, binarise(images, 4))
+
+
+def test_input_data_are_the_same_batches_as_inputs():
+    plain, inputs = TrainingData(examples(20), 6, seed=3, crop=1), InputData(examples(20), 6, seed=3, crop=1)
+    nested = [batch for (batch,) in inputs.epoch(1).as_numpy_iterator()]
+    assert same(nested, batches(plain, 1))
