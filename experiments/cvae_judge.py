@@ -62,8 +62,7 @@ def judge_training(recipe, data, machine, seed=SEED):
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=machine.xla)
-    batch_size = machine.evaluation_batch(data.sizes["validation"], 250)
-    return Training(model, batches, evaluation_data(data.validation, batch_size))
+    return Training(model, batches, evaluation_data(*machine.shareable(data.validation, 250)))
 
 
 class Judge(Experiment):

@@ -80,8 +80,8 @@ class Matrix(Experiment):
             self.cache,
             folder,
         )
-        batch_size = self.machine.evaluation_batch(self.data.sizes["validation"], 32)
-        validation = evaluation_data(self.data.validation, recipe.image_size, batch_size, recipe.target, self.cache)
+        examples, batch_size = self.machine.shareable(self.data.validation, 32)
+        validation = evaluation_data(examples, recipe.image_size, batch_size, recipe.target, self.cache)
         steps, synchronized = self.epochs[variant] * data.steps, self.machine.synchronized()
         model = build_model(recipe, seed, steps, self.target, self.machine.xla, synchronized)
         return Training(model, data, validation)

@@ -6,10 +6,15 @@ into a target last, under one of three policies (`TARGETS`).
 """
 
 import os
+import shutil
+import tempfile
+import weakref
 
 import tensorflow as tf
 
 PARALLEL_CALLS = os.cpu_count() or 1
+CACHES = ("memory", "disk", "none")
+SHUFFLE_BYTES = 128 * 2**20  # of images in the shuffle buffer, where they are not in memory anyway
 PET, BACKGROUND, BORDER = 1, 2, 3
 
 TARGETS = {
@@ -116,8 +121,10 @@ class TrainingData:
 
     The order also follows TensorFlow's global seed (`keras.utils.set_random_seed`), where one is set: set the same.
 
-    Images are decoded and resized once, then cached in memory as uint8 at 1.25 times the training size, which leaves
-    the random crops detail to cut from.
+    Images are decoded and resized, then cached as uint8 at 1.25 times the training size, which leaves the random crops
+    detail to cut from. Cached in memory, all of them are shuffled together. Cached on disk, or not at all and decoded
+    anew in every epoch, they are shuffled in a buffer of 128 MiB, and memory does not grow with the dataset. A dataset
+    that fits into the buffer gives the same batches either way.
 
     Args:
         examples: `tf.data.Dataset` of TFDS examples.
@@ -127,9 +134,12 @@ class TrainingData:
         policy: a name in `TARGETS`.
         seed: of shuffling and augmentation.
         augmentation: strength, 0 for none; see `augment`.
+        cache: a name in `CACHES`.
+        cache_folder: where `"disk"` puts a folder of its own, filled at once and deleted with this object; by default
+            among the system's temporary files, which some systems keep in memory.
     """
 
-    def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0):
+    def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0, cache="memory", cache_folder=None):
         self.count = int(examples.cardinality())
         if self.count < 1:
             raise ValueError(f"examples must be a dataset of known size, not empty. Received: cardinality={self.count}")
@@ -137,7 +147,10 @@ class TrainingData:
         self.steps = self.count // self.batch_size
         self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation
         stored = size * 5 // 4 if augmentation else size
-        self._cached = examples.map(lambda e: resize_example(e, stored), PARALLEL_CALLS).cache()
+        self._stored = examples.map(lambda e: resize_example(e, stored), PARALLEL_CALLS)
+        self._stored = _cached(self._stored, cache, cache_folder, self)
+        in_buffer = max(self.batch_size, SHUFFLE_BYTES // (4 * stored**2))
+        self._shuffled_at_once = self.count if cache == "memory" else min(self.count, in_buffer)
 
     def epoch(self, epoch):
         """The batches of one epoch: (float32 `(b, size, size, 3)` in [0, 1], uint8 targets `(b, size, size, 1)`)."""
@@ -151,19 +164,39 @@ class TrainingData:
                 images = tf.cast(images, tf.float32) / 255.0
             return images, target_from_trimap(trimaps, self.policy)
 
-        shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
+        shuffled = self._stored.shuffle(self._shuffled_at_once, seed=self.seed * 1_000_003 + epoch)
         batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
         return _without_autotuning(batches.map(finish, PARALLEL_CALLS).prefetch(PARALLEL_CALLS))
 
 
-def evaluation_data(examples, size, batch_size, policy):
-    """Batches of (float32 image in [0, 1], uint8 target) in the dataset's order: not augmented, cached, all kept."""
+def _cached(images, cache, folder, owner):
+    """A dataset, cached in one of the `CACHES`; a folder on disk lasts as long as `owner` does."""
+    if cache == "memory":
+        return images.cache()
+    if cache == "none":
+        return images
+    if cache != "disk":
+        raise ValueError(f"cache must be one of {', '.join(CACHES)}. Received: cache={cache!r}")
+    folder = tempfile.mkdtemp(prefix="cache-", dir=folder)
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    images = images.cache(os.path.join(folder, "images"))
+    for _ in images.batch(64):  # TensorFlow's file cache is of use only once a whole pass has filled it
+        pass
+    return images
+
+
+def evaluation_data(examples, size, batch_size, policy, cache="memory"):
+    """Batches of (float32 image in [0, 1], uint8 target) in the dataset's order: not augmented, all kept.
+
+    They are cached in memory, or with any other name in `CACHES` not at all, and then decoded again in every pass.
+    """
 
     def prepare(example):
         image, trimap = resize_example(example, size)
         return tf.cast(image, tf.float32) / 255.0, target_from_trimap(trimap, policy)
 
-    batches = examples.map(prepare, PARALLEL_CALLS).cache().batch(batch_size)
+    prepared = examples.map(prepare, PARALLEL_CALLS)
+    batches = (prepared.cache() if cache == "memory" else prepared).batch(batch_size)
     return _without_autotuning(batches.prefetch(PARALLEL_CALLS))
 
 

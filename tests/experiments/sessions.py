@@ -49,13 +49,14 @@ class Session:
     """One start of a script, in a process of its own.
 
     Args:
-        results: folder of its results; what it writes to stderr goes to a file beside it.
+        results: folder of its results.
         command: what follows `python`, but for `--results`.
+        errors: file for what it writes to stderr; by default beside its results.
     """
 
-    def __init__(self, results, *command):
+    def __init__(self, results, *command, errors=None):
         self.results, self.lines = results, []
-        self.errors = results.with_suffix(".stderr")
+        self.errors = errors or results.with_suffix(".stderr")
         with open(self.errors, "w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-u", *map(str, command), "--results", str(results)],

@@ -1,3 +1,5 @@
+import gc
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -286,3 +288,82 @@ def test_evaluation_data_keeps_the_order_and_all_images(twelve):
         assert order == [[0, 1], [2, 3], [4]]
         assert images.dtype == np.float32 and np.allclose(images[3], 60 / 255)
         assert targets.shape == (5, 6, 6, 1) and targets[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
+
+
+# Caches
+
+
+@pytest.fixture
+def counted():
+    """Twelve examples as `twelve`, and a list that grows by one for each that is read."""
+    read_so_far = []
+
+    def examples():
+        for n in range(12):
+            read_so_far.append(n)
+            trimap = np.full((10, 10, 1), n % 3 + 1, "uint8")
+            yield {"image": np.full((10, 10, 3), 20 * n, "uint8"), "segmentation_mask": trimap}
+
+    signature = {
+        "image": tf.TensorSpec((10, 10, 3), tf.uint8),
+        "segmentation_mask": tf.TensorSpec((10, 10, 1), tf.uint8),
+    }
+    dataset = tf.data.Dataset.from_generator(examples, output_signature=signature)
+    return dataset.apply(tf.data.experimental.assert_cardinality(12)), read_so_far
+
+
+@pytest.mark.parametrize("cache, passes", [("memory", 1), ("disk", 1), ("none", 2)])
+def test_batches_are_the_same_in_every_cache_and_only_without_one_read_again(counted, twelve, tmp_path, cache, passes):
+    examples, read_so_far = counted
+    data = TrainingData(examples, 8, 4, "trimap", 3, 0.5, cache, tmp_path)
+    plain = TrainingData(twelve, 8, 4, "trimap", 3, 0.5)
+    for epoch in range(2):
+        _, *batches = read(data.epoch(epoch))
+        _, *expected = read(plain.epoch(epoch))
+        assert all(np.array_equal(*pair) for pair in zip(batches, expected, strict=True))
+    assert len(read_so_far) == 12 * passes
+    assert len(list(tmp_path.iterdir())) == (cache == "disk")
+
+
+def test_a_cache_on_disk_is_deleted_with_its_data(twelve, tmp_path):
+    data = TrainingData(twelve, 8, 4, "pet", cache="disk", cache_folder=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert sum(path.stat().st_size for path in folder.iterdir()) >= 12 * 10 * 10 * 4
+    epoch = data.epoch(0)
+    del data
+    gc.collect()
+    assert len(read(epoch)[0]) == 3  # batches that are still in use keep it
+    del epoch
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_in_memory_is_shuffled_in_a_buffer(twelve, tmp_path, monkeypatch):
+    monkeypatch.setattr("tfseg.data.SHUFFLE_BYTES", 3 * 4 * 10 * 10)  # three images of 10 x 10 pixels and their trimaps
+    earliest = {}
+    for cache in ("memory", "disk", "none"):
+        data = TrainingData(twelve, 10, 1, "pet", 3, 0, cache, tmp_path)
+        orders = [sum(read(data.epoch(number))[0], []) for number in range(3)]
+        assert all(sorted(order) == list(range(12)) for order in orders) and len(set(map(tuple, orders))) == 3
+        earliest[cache] = max(number - place for order in orders for place, number in enumerate(order))
+    assert earliest["disk"] <= 2 and earliest["none"] <= 2  # with three waiting, image n comes in place n - 2 at best
+    assert earliest["memory"] > 5
+
+
+def test_a_batch_always_fits_into_the_buffer(twelve, monkeypatch):
+    monkeypatch.setattr("tfseg.data.SHUFFLE_BYTES", 1)
+    first = {tuple(read(TrainingData(twelve, 8, 4, "pet", n, 0, "none").epoch(0))[0][0]) for n in range(4)}
+    assert len(first) > 1
+
+
+def test_unknown_cache_is_an_error(twelve):
+    with pytest.raises(ValueError, match="cache must be one of memory, disk, none. Received: cache='ram'"):
+        TrainingData(twelve, 8, 4, "pet", cache="ram")
+
+
+@pytest.mark.parametrize("cache, passes", [("memory", 1), ("disk", 2), ("none", 2)])
+def test_evaluation_data_is_kept_in_memory_or_not_at_all(counted, cache, passes):
+    examples, read_so_far = counted
+    data = evaluation_data(examples, 8, 4, "pet", cache)
+    assert read(data)[0] == read(data)[0] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert len(read_so_far) == 12 * passes

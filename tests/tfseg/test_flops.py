@@ -21,6 +21,13 @@ def test_a_transposed_convolution_costs_its_kernel_for_each_input_pixel():
     assert count_flops(keras.Model(inputs, outputs)) == 2 * (4 * 3) * 4 * 7 * 5
 
 
+def test_a_dense_layer_costs_its_kernel_once_or_for_each_position():
+    inputs = keras.Input((4, 3, 7))
+    flat = layers.Dense(5)(layers.Flatten()(inputs))
+    assert count_flops(keras.Model(inputs, flat)) == 2 * (4 * 3 * 7) * 5
+    assert count_flops(keras.Model(inputs, layers.Dense(5)(inputs))) == 2 * (4 * 3) * 7 * 5
+
+
 # 4 x 8 = 32 pixels, 8 of them a level below; 2 and 4 channels; in multiplications:
 #   encoder 32 * 9 * 3 * 2 + 32 * 9 * 2 * 2 = 2 880     bottleneck 8 * 9 * 2 * 4 + 8 * 9 * 4 * 4 = 1 728
 #   decoder 32 * 9 * 4 * 2 + 32 * 9 * 2 * 2 = 3 456     head 32 * 2 * 1 = 64
