@@ -1,0 +1,90 @@
+"""The second backend: the same weights predict the same, and both scripts run on it. JAX is an optional extra."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.experiments.sessions import ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
+]
+
+PREDICT = """
+import sys
+import keras, numpy as np
+import tfcvae.model
+
+assert keras.backend.backend() == "jax"
+arrays = np.load(sys.argv[1] + "/arrays.npz")
+unet = keras.models.load_model(sys.argv[1] + "/unet.keras")
+cvae = keras.models.load_model(sys.argv[1] + "/cvae.keras")
+np.savez(
+    sys.argv[1] + "/jax.npz",
+    unet=unet.predict_on_batch(arrays["photos"]),
+    reconstructed=cvae.reconstruct(arrays["digits"], arrays["labels"]),
+    relabelled=cvae.relabel(arrays["digits"], (arrays["labels"] + 1) % 10),
+    sampled=cvae.sample(arrays["labels"], seed=1),
+    elbo=cvae.elbo(arrays["digits"], arrays["labels"], samples=2, seed=1),
+)
+"""
+
+
+def python(*command, devices=1):
+    env = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [sys.executable, *map(str, command)]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_same_weights_predict_the_same(tmp_path, disturb):
+    from tfcvae.model import CVAE
+    from tfseg.unet import build_unet
+
+    rng = np.random.default_rng(0)
+    photos, digits = rng.random((2, 32, 32, 3), "float32"), (rng.random((6, 28, 28, 1)) < 0.3).astype("float32")
+    labels = np.arange(6)
+    unet = build_unet((32, 32, 3), filters=4, depth=2, down="strided", up="upsample")
+    cvae = CVAE((28, 28, 1), 10, 8, "tiny", prior="class")
+    for model, name in ((unet, "unet"), (cvae, "cvae")):
+        disturb(model)
+        model.save(tmp_path / f"{name}.keras")
+    np.savez(tmp_path / "arrays.npz", photos=photos, digits=digits, labels=labels)
+    python("-c", PREDICT, tmp_path)
+    on_jax = np.load(tmp_path / "jax.npz")
+    here = {
+        "unet": unet.predict_on_batch(photos),
+        "reconstructed": cvae.reconstruct(digits, labels),
+        "relabelled": cvae.relabel(digits, (labels + 1) % 10),
+        "sampled": cvae.sample(labels, seed=1),
+        "elbo": cvae.elbo(digits, labels, samples=2, seed=1),
+    }
+    for name, expected in here.items():
+        assert np.std(expected) > 1e-3, name
+        assert np.allclose(on_jax[name], expected, rtol=1e-4, atol=1e-4), name
+
+
+@pytest.mark.parametrize(
+    "script, data, devices",
+    [("run_unet_matrix.py", "shapes", 2), ("cvae.py", "glyphs", 1)],
+    ids=["matrix on two devices", "cvae"],
+)
+def test_a_smoke_run_ends_with_scores(tmp_path, script, data, devices):
+    options = ["--data", data, "--preset", "smoke", "--precision", "float32", "--results", tmp_path]
+    options += ["--variants", "strconv-ups-dice", "--strategy", "mirrored"] * (devices > 1)
+    out = python(ROOT / "experiments" / script, *options, devices=devices)
+    assert "Keras on jax" in out and ("shared out over 2 devices" in out) == (devices > 1)
+    kind = "cvae" if script == "cvae.py" else "unet"
+    (path,) = (tmp_path / kind).rglob("record.json")
+    record = json.loads(path.read_text())
+    assert (record["hardware"]["backend"], record["hardware"]["replicas"]) == ("jax", devices)
+    assert "jax" in record["versions"] and record["images_per_second"] > 0
+    assert np.isfinite(record["test"]["negative_elbo" if kind == "cvae" else "iou"])
+    assert (path.parent / "model.keras").is_file()

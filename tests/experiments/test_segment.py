@@ -1,0 +1,253 @@
+"""The photo-to-mask command, and the one that puts weights into the repository."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import include_weights, segment
+from experiments.harness.errors import UserError
+from experiments.harness.figures import overlay
+
+ROOT = Path(__file__).parents[2]
+
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules), "imported something slow"
+"""
+
+
+def quick(tmp_path, *options):
+    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(ROOT / "experiments" / "segment.py"), *map(str, options)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+
+
+def photo(path, height=40, width=30, **options):
+    """A photo of noise, written to `path`."""
+    pixels = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        ([], "name a photo or a folder of photos"),
+        (["a.jpg", "--threshold", "1.5"], "argument --threshold: must lie in [0, 1], received 1.5"),
+        (["a.jpg", "--threshold", "half"], "argument --threshold: invalid share value: 'half'"),
+        (["a.jpg", "--outt", "x"], "unrecognized arguments: --outt x"),
+        (["a.jpg", "--weigh", "x"], "unrecognized arguments: --weigh x"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistyped_option(tmp_path, options, line):
+    done = quick(tmp_path, *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith(f"error: {line}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (["absent.jpg"], "absent.jpg does not exist"),
+        (["a.png", "absent/b.jpg"], "absent/b.jpg does not exist"),
+        (["empty"], "no image in empty"),
+        (["a.png", "--weights", "absent.keras"], "--weights absent.keras is not a file"),
+        (["a.png", "--weights", "empty"], "--weights empty is not a file"),
+        (["a.png", "--out", "a.png"], "Can't write to a.png: File exists. Choose another folder with --out."),
+        (["a.png", "--out", "a.png/x"], "Can't write to a.png/x: Not a directory. Choose another folder with --out."),
+        (["--export", "a.pt"], "--export: Unknown format. Name a file .tflite (LiteRT) or .onnx (ONNX), or a folder "),
+        (["--export", "empty"], "--export: empty exists already; delete it, or export to another path"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_cannot_work(tmp_path, options, line):
+    photo(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    done = quick(tmp_path, *options)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "empty"]
+
+
+def test_help_answers_without_tensorflow(tmp_path):
+    done = quick(tmp_path, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(word in done.stdout for word in ("--out", "--weights", "--flip", "--threshold", "--export"))
+
+
+def test_files_of_which_none_is_an_image_need_no_tensorflow(tmp_path):
+    (tmp_path / "notes.jpg").write_text("words")
+    (tmp_path / "b.png").write_text("words")
+    done = quick(tmp_path, "b.png", "notes.jpg")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "skipped: b.png can't be read (not an image that Pillow knows)",
+        "skipped: notes.jpg can't be read (not an image that Pillow knows)",
+        "2 of 2 photos skipped",
+    ]
+
+
+def test_a_file_that_is_no_model_is_one_line(tmp_path, run):
+    (tmp_path / "words.keras").write_text("words")
+    with pytest.raises(UserError, match=r"^\S*words\.keras is no model that Keras can load \(.+\)$"):
+        run(photo(tmp_path / "a.png"), "--weights", tmp_path / "words.keras")
+
+
+# Inputs and outputs
+
+
+def test_a_folder_gives_its_images_and_says_how_many(tmp_path, capsys):
+    folder = tmp_path / "mein Ordner ü"
+    for name in ("b.jpg", "a b.png", ".hidden.png"):
+        photo(folder / name)
+    (folder / "notes.txt").write_text("words")
+    found = segment.find_photos([photo(tmp_path / "c.png"), folder, folder / "b.jpg", folder / "notes.txt"])
+    assert [path.name for path in found] == ["c.png", "a b.png", "b.jpg", "notes.txt"]  # each once
+    assert capsys.readouterr().out == f"{folder}: 2 images\n"
+
+
+def test_photos_of_the_same_stem_get_names_of_their_own():
+    photos = [Path(name) for name in ("a.jpg", "a.png", "x/A.jpg", "a-2.jpg", "日本 猫.webp")]
+    outputs = segment.name_outputs(photos, Path("out"))
+    masks = ["a-mask.png", "a-2-mask.png", "A-3-mask.png", "a-2-2-mask.png", "日本 猫-mask.png"]
+    assert [outputs[photo][0] for photo in photos] == [Path("out", name) for name in masks]
+    assert [mask.name.replace("mask", "overlay") for mask, _ in outputs.values()] == [
+        o.name for _, o in outputs.values()
+    ]
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/../photos", "link"])
+def test_a_photo_is_never_overwritten(tmp_path, out):
+    photos = [photo(tmp_path / "photos" / name) for name in ("a.png", "a-mask.png")]
+    (tmp_path / "link").symlink_to("photos")
+    with pytest.raises(UserError, match=r"a-mask\.png is one of the photos and would be overwritten"):
+        segment.name_outputs(photos, tmp_path / out)
+
+
+# Runs
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the script in this process, in a folder of its own, and returns its exit status."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["segment.py", *map(str, options)])
+        return segment.main()
+
+    return call
+
+
+def test_masks_and_overlays_of_photos_of_all_kinds(tmp_path, run, capsys):
+    from tfseg import predict
+    from tfseg.photos import read_photo
+
+    folder, out = tmp_path / "photos", tmp_path / "aus gabe"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo(folder / "upright ü.jpg", 30, 50, exif=exif)
+    photo(folder / "wide.png", 200, 90)
+    (folder / "words.jpg").write_text("words")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    assert run(folder, "--out", out, "--flip", "--threshold", "0.3") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    names = [f"{stem}-{kind}.png" for stem in ("upright ü", "wide") for kind in ("mask", "overlay")]
+    assert sorted(path.name for path in out.iterdir()) == names
+    model, lines = predict.load_model(), capsys.readouterr()
+    for name, size in (("upright ü.jpg", (50, 30)), ("wide.png", (200, 90))):
+        image = read_photo(folder / name)
+        mask = predict.segment(model, image, flip=True, threshold=0.3)[1]
+        stem = Path(name).stem
+        with Image.open(out / f"{stem}-mask.png") as written:
+            assert written.mode == "L" and np.array_equal(written, np.uint8(255) * mask) and mask.shape == size
+        with Image.open(out / f"{stem}-overlay.png") as written:
+            assert np.array_equal(written, overlay(image, mask))
+        line = rf"{re.escape(str(folder / name))}: {mask.mean():.1%} foreground, \d+\.\d\d s -> .*{stem}-mask\.png, "
+        assert re.search(line + rf"{stem}-overlay\.png$", lines.out, re.MULTILINE)
+    assert f"{folder}: 3 images\n" in lines.out and "test IoU 0." in lines.out
+    assert lines.err.splitlines() == [
+        f"skipped: {folder / 'words.jpg'} can't be read (not an image that Pillow knows)",
+        "1 of 3 photos skipped",
+    ]
+
+
+def test_an_output_that_cannot_be_written_is_named_and_the_others_follow(tmp_path, run, capsys):
+    (tmp_path / "out" / "a-mask.png").mkdir(parents=True)
+    photos = [photo(tmp_path / name) for name in ("a.png", "b.png")]
+    assert run(*photos, "--out", tmp_path / "out") == 1
+    assert re.search(r"^skipped: .*Is a directory.*a-mask\.png", capsys.readouterr().err)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-mask.png", "b-mask.png", "b-overlay.png"]
+
+
+def test_your_own_weights_and_their_export(tmp_path, run, capsys):
+    import keras
+    import tensorflow as tf
+
+    inputs = keras.Input((8, 8, 3))
+    layer = keras.layers.Conv2D(1, 1)
+    model = keras.Model(inputs, layer(inputs))
+    layer.set_weights([np.array([10.0, 0, 0]).reshape(1, 1, 3, 1), np.array([-5.0])])  # foreground where red
+    model.save(tmp_path / "red.keras")
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, :8, 0] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+
+    options = ["--weights", tmp_path / "red.keras", "--out", tmp_path, "--export", tmp_path / "red"]
+    assert run(tmp_path / "a.png", *options) == 0
+    with Image.open(tmp_path / "a-mask.png") as mask:
+        assert np.array_equal(np.asarray(mask)[:, [0, 6, 9, 15]], [[255, 255, 0, 0]] * 16)
+    loaded = tf.saved_model.load(tmp_path / "red")
+    probability = loaded.serve(pixels[None, ::2, ::2] / np.float32(255)).numpy()
+    np.testing.assert_allclose(probability[0, 0, [0, 7], 0], 1 / (1 + np.exp([-5.0, 5.0])), rtol=1e-5)
+    assert f"{tmp_path / 'red'}: SavedModel, for photos of 8 x 8 pixels\n" in capsys.readouterr().out
+
+
+# Weights for the repository
+
+
+@pytest.fixture
+def include(monkeypatch):
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["include_weights.py", *map(str, options)])
+        return include_weights.main()
+
+    return call
+
+
+def test_weights_and_record_are_copied_as_they_are(tmp_path, include):
+    (tmp_path / "seed-0").mkdir()
+    (tmp_path / "seed-0" / "model.keras").write_bytes(b"weights")
+    (tmp_path / "seed-0" / "record.json").write_text(json.dumps({"test": {"iou": 0.8}}))
+    include(tmp_path / "seed-0", tmp_path / "weights" / "pets.v2")
+    copies = sorted((tmp_path / "weights").iterdir())
+    assert [path.name for path in copies] == ["pets.v2.json", "pets.v2.keras"]
+    assert copies[0].read_text() == '{"test": {"iou": 0.8}}' and copies[1].read_bytes() == b"weights"
+
+
+def test_an_unfinished_run_or_too_large_a_model_is_refused(tmp_path, include):
+    (tmp_path / "model.keras").write_bytes(b"weights")
+    with pytest.raises(UserError, match=r"does not hold both model\.keras and record\.json"):
+        include(tmp_path, tmp_path / "weights" / "pets")
+    (tmp_path / "record.json").write_text("{}")
+    with open(tmp_path / "model.keras", "wb") as file:
+        file.truncate(12 * 2**20 + 1)
+    with pytest.raises(UserError, match=r"has 12\.0 MiB; a repository should hold at most 12"):
+        include(tmp_path, tmp_path / "weights" / "pets")
+    assert not (tmp_path / "weights").exists()

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfseg.photos import PhotoError, photos_in, read_photo
+
+COLOURS = np.array(
+    [[[200, 30, 10], [10, 180, 40], [20, 40, 220]], [[0, 0, 0], [255, 255, 255], [90, 90, 90]]], np.uint8
+)
+GREYS = np.array([[0, 100, 255], [17, 200, 3]], np.uint8)
+
+
+def saved(tmp_path, image, name, **options):
+    image.save(tmp_path / name, **options)
+    return tmp_path / name
+
+
+def as_rgb(greys):
+    return np.repeat(greys[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.ppm", "A.PNG", "ein Hund ü 猫.png"])
+def test_lossless_formats_come_back_as_they_are(tmp_path, name):
+    photo = read_photo(saved(tmp_path, Image.fromarray(COLOURS), name))
+    assert photo.dtype == np.uint8 and np.array_equal(photo, COLOURS)
+
+
+@pytest.mark.parametrize(
+    "orientation, seen",
+    [
+        (1, COLOURS),
+        (2, COLOURS[:, ::-1]),
+        (3, COLOURS[::-1, ::-1]),
+        (6, np.rot90(COLOURS, -1)),  # held upright: to be turned clockwise
+        (8, np.rot90(COLOURS)),
+    ],
+)
+def test_the_camera_s_rotation_is_applied(tmp_path, orientation, seen):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = saved(tmp_path, Image.fromarray(COLOURS), "a.png", exif=exif)
+    assert np.array_equal(read_photo(path), seen)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_greyscale_and_palette_become_rgb(tmp_path, mode):
+    greys = GREYS if mode != "1" else np.where(GREYS > 99, 255, 0).astype(np.uint8)
+    image = Image.fromarray(greys).convert(mode, dither=Image.Dither.NONE)
+    if mode == "P":
+        image = Image.fromarray(as_rgb(GREYS)).quantize(8)
+    assert np.array_equal(read_photo(saved(tmp_path, image, "a.png")), as_rgb(greys))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_greyscale_of_16_bits_is_scaled_to_8(tmp_path, name):
+    path = saved(tmp_path, Image.fromarray(GREYS.astype(np.uint16) * 257), name)
+    assert np.array_equal(read_photo(path), as_rgb(GREYS))
+
+
+def test_dark_greyscale_of_16_bits_stays_dark(tmp_path):
+    path = saved(tmp_path, Image.fromarray(np.full((2, 2), 10 * 257 + 100, np.uint16)), "a.png")
+    assert (read_photo(path) == 10).all()
+
+
+@pytest.mark.parametrize("scale", [1, 1 / 255, 1000])
+def test_greyscale_of_floats_is_stretched(tmp_path, scale):
+    path = saved(tmp_path, Image.fromarray(GREYS.astype(np.float32) * np.float32(scale)), "a.tif")
+    assert np.array_equal(read_photo(path), as_rgb(GREYS))
+
+
+def test_floats_that_are_no_numbers_or_all_the_same_are_read(tmp_path):
+    same = read_photo(saved(tmp_path, Image.fromarray(np.full((2, 2), 7, np.float32)), "a.tif"))
+    holes = read_photo(saved(tmp_path, Image.fromarray(np.array([[np.nan, 1], [0, 0.5]], np.float32)), "b.tif"))
+    assert (same == 0).all() and holes[..., 0].tolist() == [[0, 255], [0, 128]]
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    ink = Image.fromarray(np.array([[[0, 255, 255, 0], [255, 0, 255, 0]]], np.uint8), "CMYK")
+    assert read_photo(saved(tmp_path, ink, "a.tif")).tolist() == [[[255, 0, 0], [0, 255, 0]]]
+
+
+def test_transparent_pixels_lie_on_white(tmp_path):
+    pixels = np.array([[[200, 30, 10, 255], [200, 30, 10, 0], [0, 0, 0, 127]]], np.uint8)
+    photo = read_photo(saved(tmp_path, Image.fromarray(pixels), "a.png"))
+    assert photo.tolist() == [[[200, 30, 10], [255, 255, 255], [128, 128, 128]]]
+
+
+def test_transparent_colour_of_a_palette_lies_on_white(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 8, 7, 50, 60, 70])
+    image.putpixel((1, 0), 1)
+    path = saved(tmp_path, image, "a.gif", transparency=0)
+    assert read_photo(path).tolist() == [[[255, 255, 255], [50, 60, 70]]]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path, name):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    path = saved(tmp_path, frames[0], name, save_all=True, append_images=frames[1:])
+    with Image.open(path) as image:
+        assert image.n_frames == 2
+    assert np.abs(read_photo(path).astype(int) - [255, 0, 0]).max() <= 3  # webp is lossy
+
+
+def damaged(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("content", [b"", b"just some words", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+@pytest.mark.parametrize("name", ["a.jpg", "a"])
+def test_what_is_no_image_is_named(tmp_path, name, content):
+    path = damaged(tmp_path, name, content)
+    with pytest.raises(PhotoError) as error:
+        read_photo(path)
+    assert str(error.value) == f"{path} can't be read (not an image that Pillow knows)"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.tif", "a.webp", "a.bmp"])
+def test_an_image_that_is_cut_short_is_named(tmp_path, name):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises(PhotoError, match="can't be read") as error:
+        read_photo(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_missing_file_and_folder_are_named(tmp_path):
+    with pytest.raises(PhotoError, match=r"absent\.jpg can't be read \(No such file or directory\)"):
+        read_photo(tmp_path / "absent.jpg")
+    with pytest.raises(PhotoError, match=r"can't be read \(Is a directory\)"):
+        read_photo(tmp_path)
+
+
+@pytest.mark.parametrize("limit", [7, 3])  # Pillow warns above its limit, and refuses above twice its limit
+def test_too_many_pixels_are_an_error(tmp_path, monkeypatch, limit):
+    path = saved(tmp_path, Image.new("L", (4, 2)), "a.png")
+    assert read_photo(path).shape == (2, 4, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(PhotoError, match=r"a\.png can't be read \(more than 0 million pixels; make it smaller\)"):
+        read_photo(path)
+
+
+def test_a_folder_gives_its_images_sorted_without_hidden_files_and_subfolders(tmp_path):
+    for name in ("b.jpg", "a.PNG", "c d.webp", ".hidden.jpg", "notes.txt", "model.keras", "clip.mp4", "page.pdf"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "folder.jpg" / "inner.jpg").touch()
+    assert [path.name for path in photos_in(tmp_path)] == ["a.PNG", "b.jpg", "c d.webp"]

@@ -1,0 +1,184 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfseg.data import TARGETS
+from tfseg.evaluate import evaluate
+from tfseg.predict import WEIGHTS, load_model, segment
+from tfseg.unet import build_unet
+
+
+def constant_model(logits):
+    """Gives these logits, `(h, w, channels)`, whatever the photo."""
+    logits = np.array(logits, "float32")
+    inputs = keras.Input((*logits.shape[:2], 3))
+    model = keras.Model(inputs, inputs[..., :1] * 0 + logits)
+    model.compile(jit_compile=False)
+    return model
+
+
+def certain(probabilities):
+    """Logits of one channel for these probabilities, `(h, w)`."""
+    p = np.clip(np.array(probabilities)[..., None], 1e-9, 1 - 1e-9)
+    return np.log(p / (1 - p))
+
+
+def noise(height, width):
+    """A photo of smooth blobs with sharp pixels on top, so that it matters how it is resized."""
+    rng = np.random.default_rng(height * width)
+    blobs = np.kron(rng.random((-(-height // 9), -(-width // 9), 3)), np.ones((9, 9, 1)))[:height, :width]
+    return np.uint8(255 * (0.6 * blobs + 0.4 * rng.random((height, width, 3))))
+
+
+@pytest.fixture(scope="module")
+def random_unet(disturb):
+    """A function to a small U-Net of some channels whose masks are neither empty nor full."""
+
+    def build(channels):
+        keras.utils.set_random_seed(1)
+        model = build_unet((32, 32, 3), channels, filters=4, depth=2)
+        disturb(model)
+        model.compile(jit_compile=False)
+        logits = model.predict_on_batch(noise(32, 32)[None] / np.float32(255))
+        model.get_layer("logits").bias.assign(-np.median(logits, axis=(0, 1, 2)))
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("policy", ["foreground", "trimap"])
+def test_the_mask_is_the_one_that_the_evaluation_scores(random_unet, as_examples, policy, flip):
+    """Photos larger and smaller than the model, upright and wide: against its own mask, each has an IoU of 1."""
+    model = random_unet(TARGETS[policy])
+    for photo in (noise(61, 97), noise(200, 40), noise(20, 30), noise(1, 1)):
+        probability, mask = segment(model, photo, flip)
+        assert probability.dtype == np.float32 and mask.dtype == bool
+        assert probability.shape == mask.shape == photo.shape[:2]
+        assert photo.size == 3 or 0.05 < mask.mean() < 0.95
+        trimap = np.where(mask, 1, 2)
+        assert evaluate(model, as_examples((photo, trimap)), 32, policy, flip).scores["iou_native"] == 1
+
+
+def test_probabilities_come_back_bilinear_at_the_photo_s_size():
+    """0.6 and 0 at 2 x 2, bilinear to 6 columns."""
+    model = constant_model(certain([[0.6, 0], [0.6, 0]]))
+    probability, mask = segment(model, noise(4, 6))
+    np.testing.assert_allclose(probability, [[0.6, 0.6, 0.4, 0.2, 0, 0]] * 4, atol=1e-6)
+    assert np.array_equal(mask, [[1, 1, 0, 0, 0, 0]] * 4)
+
+
+@pytest.mark.parametrize("threshold, found", [(0, 4), (0.1, 3), (0.3, 3), (0.5, 2), (0.7, 1), (1, 0)])
+def test_threshold(threshold, found):
+    model = constant_model(certain([[0.1, 0.4], [0.6, 0.9]]))
+    probability, mask = segment(model, noise(2, 2), threshold=threshold)
+    assert np.count_nonzero(mask) == found and np.array_equal(mask, probability > threshold)
+
+
+def test_flip_averages_the_photo_and_its_mirror_image():
+    model = constant_model(certain([[0.9, 0.9, 0, 0.3]] * 4))
+    np.testing.assert_allclose(segment(model, noise(4, 4), flip=True)[0], [[0.6, 0.45, 0.45, 0.6]] * 4, atol=1e-6)
+
+
+def test_three_classes_merge_pet_and_border_against_the_background():
+    """Of pet, background, border: .5 .3 .2 and .2 .3 .5 are foreground; .3 .4 .3 is not, since 0.4 is the largest."""
+    model = constant_model(np.log([[[0.5, 0.3, 0.2], [0.2, 0.3, 0.5]], [[0.3, 0.4, 0.3], [0.1, 0.8, 0.1]]]))
+    probability, mask = segment(model, noise(2, 2))
+    np.testing.assert_allclose(probability, [[5 / 8, 5 / 8], [3 / 7, 1 / 9]], rtol=1e-5)
+    assert np.array_equal(mask, [[1, 1], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)],
+)
+def test_what_is_no_photo_is_an_error(photo):
+    with pytest.raises(ValueError, match=r"photo must be uint8 \(height, width, 3\)\. Received: "):
+        segment(constant_model(certain([[0.5]])), photo)
+
+
+# Loading
+
+
+def test_a_model_trained_in_mixed_precision_predicts_in_float32(tmp_path, disturb):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    trained = build_unet((32, 32, 3), filters=4, depth=2, up="upsample", dropout=0.1)
+    disturb(trained)
+    trained.compile("adam", "mse")
+    trained.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("float32")
+    same = build_unet((32, 32, 3), filters=4, depth=2, up="upsample", dropout=0.1)
+    same.set_weights(trained.get_weights())
+
+    model = load_model(tmp_path / "model.keras")
+    images = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    logits, rounded = same.predict_on_batch(images), trained.predict_on_batch(images)
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    np.testing.assert_allclose(model.predict_on_batch(images), logits, atol=1e-5)
+    assert np.abs(rounded - logits).max() > 1e-3  # in bfloat16 it would tell
+
+
+def test_bare_operations_and_nested_models_load(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = keras.Input((8, 8, 3))
+    inner = keras.Sequential([keras.layers.Conv2D(4, 3, padding="same"), keras.layers.Conv2D(1, 1)])
+    model = keras.Model(inputs, inner(inputs * 2 - 1))
+    model.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy("float32")
+    images = np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
+    kernels = [w.astype("float32") for w in model.get_weights()]
+    padded = np.pad(images[0] * 2 - 1, ((1, 1), (1, 1), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))
+    expected = (np.einsum("yxcij,ijcf->yxf", windows, kernels[0]) + kernels[1]) @ kernels[2][0, 0] + kernels[3]
+    np.testing.assert_allclose(load_model(tmp_path / "model.keras")(images)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, content", [("a.keras", b"words"), ("a.keras", b""), ("a.h5", b"words"), ("a.txt", b"words")]
+)
+def test_a_file_that_is_no_model_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        load_model(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name} is no model that Keras can load (")
+    assert "\n" not in str(error.value) and len(str(error.value)) < len(str(tmp_path)) + 300
+
+
+@pytest.mark.parametrize(
+    "inputs, output, received",
+    [
+        ((28, 28, 3), keras.layers.Flatten(), "(None, 28, 28, 3) to (None, 2352)"),
+        ((8, 8, 3), keras.layers.Conv2D(2, 1), "(None, 8, 8, 3) to (None, 8, 8, 2)"),
+        ((8, 8, 3), keras.layers.Conv2D(1, 2, strides=2), "(None, 8, 8, 3) to (None, 4, 4, 1)"),
+        ((8, 8, 1), keras.layers.Conv2D(1, 1), "(None, 8, 8, 1) to (None, 8, 8, 1)"),
+        ((None, None, 3), keras.layers.Conv2D(1, 1), "(None, None, None, 3) to (None, None, None, 1)"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(tmp_path, inputs, output, received):
+    photo = keras.Input(inputs)
+    keras.Model(photo, output(photo)).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError) as error:
+        load_model(tmp_path / "other.keras")
+    assert "other.keras is no model that segments photos" in str(error.value)
+    assert str(error.value).endswith(f"Received: {received}")
+
+
+def test_a_model_of_several_outputs_is_refused(tmp_path):
+    photo = keras.Input((8, 8, 3))
+    keras.Model(photo, [photo, photo + 1]).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="is no model that segments photos"):
+        load_model(tmp_path / "other.keras")
+
+
+# The included weights
+
+
+def test_the_included_weights_are_those_of_their_record():
+    record, model = json.loads(WEIGHTS.with_suffix(".json").read_text()), load_model()
+    assert model.count_params() == record["parameters"]
+    assert model.input_shape[1:3] == (record["config"]["image_size"],) * 2
+    assert record["test"]["iou"] > record["trivial"]["all_foreground"]["iou"]
+    assert record["data"]["name"] == record["dataset"] == "oxford_iiit_pet"
+    assert WEIGHTS.stat().st_size < 12 * 2**20
