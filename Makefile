@@ -1,5 +1,5 @@
 # make run: from a fresh machine to trained and compared U-Nets. make test: the tests. make test-slow: those that take
-# minutes (kills and resumes of whole runs).
+# minutes (kills and resumes of whole runs, several devices), with the optional packages installed.
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -12,7 +12,7 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: setup
+test-slow: .venv/extras
 	$(BIN)/python -m pytest -m slow
 
 lint: setup
@@ -25,3 +25,7 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch .venv/installed
+
+.venv/extras: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[export,jax]"
+	@touch .venv/extras

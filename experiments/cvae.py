@@ -15,14 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvae_recipes import MODELS, OPTIONS, PRESETS, pick_preset  # noqa: E402
+from experiments.cvae_recipes import LIKELIHOODS, MODELS, OPTIONS, PRESETS, PRIORS, Recipe, make_recipe, pick_preset  # noqa: E402
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
-
-LIKELIHOODS = (
-    "bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic"
-)  # fmt: skip
-PRIORS = ("standard", "class")
+from experiments.harness.hparams import read_hparams  # noqa: E402
 
 
 def parse_arguments(argv=None):
@@ -44,6 +40,8 @@ def parse_arguments(argv=None):
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
     add("--batch-size", type=runs.whole(1))
+    add("--hparams", type=Path, metavar="FILE",
+        help="fields of the recipe as JSON, such as a search's best.json; the other options come first")  # fmt: skip
     add("--precision", default="auto", choices=hardware.PRECISIONS)
     add("--strategy", default="none", choices=hardware.STRATEGIES,
         help="mirrored: share each batch out over all devices of this machine")  # fmt: skip
@@ -61,8 +59,21 @@ def _models():
 
 
 def overrides(args):
-    """The fields of `Recipe` that the command line sets."""
-    return {name: getattr(args, name) for name in OPTIONS if getattr(args, name, None) is not None}
+    """The fields of `Recipe` that the command line sets: its options, and what they leave of `--hparams`."""
+    found = read_hparams(args.hparams, Recipe, {"latent_dim": int}) if args.hparams else {}
+    options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name, None) is not None}
+    if "latent_dim" in options:
+        found.pop("latent_shape", None)
+    return found | options
+
+
+def check_recipes(args, options, dataset, models):
+    """Refuses what no model can be built with, before anything slow happens; `options` is what `overrides` returned."""
+    for model in models:
+        try:
+            make_recipe(dataset, model, "cpu" if args.preset == "auto" else args.preset, options)
+        except ValueError as error:
+            raise UserError(f"--hparams {args.hparams}: {error}") from None
 
 
 def pick_models(requested, dataset):
@@ -80,7 +91,8 @@ def main():
     args = parse_arguments()
     builtin = args.data if args.data.startswith("glyphs") else "glyphs"
     choice = datasets.choose(args.data, "mnist", builtin, args.data_dir)
-    models = pick_models(args.model, choice.name)
+    models, options = pick_models(args.model, choice.name), overrides(args)
+    check_recipes(args, options, choice.name, models)
     if not args.dry_run:
         runs.check_writable(args.results)
     if choice.notice:
@@ -95,7 +107,7 @@ def main():
     machine = hardware.decide(args.precision, args.strategy)
     print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device)
-    run = cvae_run.Run(choice, preset, overrides(args), models, args.seed, machine, args.results)
+    run = cvae_run.Run(choice, preset, options, models, args.seed, machine, args.results)
     if args.dry_run:
         return run.describe()
     return run.draw_wrong_labels_again() if args.wrong_labels_only else run.run(force=args.force)

@@ -2,6 +2,11 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
+NETWORKS = ("tiny", "small", "base")
+LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
+PRIORS = ("standard", "class")
+"""Names that `tfcvae` knows, which imports Keras."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,6 +43,22 @@ class Recipe:
     importance_samples: int = 500
     wrong_labels: int = 9
     samples_per_class: int = 1000
+
+    def __post_init__(self):
+        for name, known in (("network", NETWORKS), ("likelihood", LIKELIHOODS), ("prior", PRIORS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}")
+        if len(self.latent_shape) not in (1, 3) or min(self.latent_shape) < 1:
+            raise ValueError(
+                "latent_shape must be one number of at least 1, or three. "
+                f"Received: latent_shape={list(self.latent_shape)}"
+            )
+        for name in ("label_dim", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
+        for name in ("kl_weight", "kl_warmup", "free_bits", "images", "epochs", "learning_rate"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""

@@ -2,6 +2,13 @@
 
 from experiments.benchmark_report import benchmark_section
 from experiments.cvae_report import cvae_section, judge_section
+from experiments.tuning_report import tuning_section
 from experiments.unet_report import unet_section
 
-SECTIONS = {"unet": unet_section, "judge": judge_section, "cvae": cvae_section, "benchmark": benchmark_section}
+SECTIONS = {
+    "unet": unet_section,
+    "judge": judge_section,
+    "cvae": cvae_section,
+    "tuning": tuning_section,
+    "benchmark": benchmark_section,
+}

@@ -2,10 +2,12 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import pytest
 
+from experiments import cvae
 from experiments.harness.errors import UserError
 from experiments.harness.hparams import read_hparams
 from experiments.run_unet_matrix import check_recipes, overrides, parse_arguments
@@ -117,3 +119,27 @@ def test_matrix_refuses_recipes_that_cannot_be_built(file, found, line):
     args = parse_arguments(["--preset", "cpu", "--hparams", str(file(found))])
     with pytest.raises(UserError, match=line):
         check_recipes(args, overrides(args))
+
+
+@pytest.mark.parametrize(
+    "fields, line",
+    [
+        ({"prior": "flat"}, "prior must be one of standard, class. Received: prior='flat'"),
+        ({"latent_shape": [8, 8]}, "latent_shape must be one number of at least 1, or three."),
+        ({"label_dim": 0}, "label_dim must be at least 1. Received: label_dim=0"),
+        ({"kl_weight": -1.0}, "kl_weight must be at least 0, and finite. Received: kl_weight=-1.0"),
+    ],
+)
+def test_a_recipe_of_the_cvae_that_cannot_be_is_refused(tmp_path, fields, line):
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps(fields))
+    args = cvae.parse_arguments(["--hparams", str(path)])
+    with pytest.raises(UserError, match=re.escape(f"--hparams {path}: {line}")):
+        cvae.check_recipes(args, cvae.overrides(args), "mnist", ["standard"])
+
+
+def test_options_come_before_the_hyperparameters_of_the_cvae(tmp_path):
+    path = tmp_path / "h.json"
+    path.write_text(json.dumps({"latent_shape": [4], "kl_weight": 2, "label_dim": 8}))
+    args = cvae.parse_arguments(["--hparams", str(path), "--latent-dim", "16", "--kl-weight", "3"])
+    assert cvae.overrides(args) == {"latent_dim": 16, "kl_weight": 3.0, "label_dim": 8}

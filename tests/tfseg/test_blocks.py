@@ -116,5 +116,6 @@ def test_double_conv_drops_out_last_and_only_where_asked_to():
 
 
 def test_unknown_normalization_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="Unknown normalization. Choose one of: batch, group, layer. Received: 'bath'"):
+    message = "Unknown normalization. Choose one of: batch, group, layer, sync_batch. Received: 'bath'"
+    with pytest.raises(ValueError, match=message):
         conv_norm_relu(keras.Input((4, 4, 3)), 2, "bath")

@@ -203,7 +203,8 @@ def test_unknown_blocks_are_errors_that_list_the_known():
         build_unet(down="avg")
     with pytest.raises(ValueError, match="Unknown up block. Choose one of: transpose, upsample. Received: None"):
         build_unet(up=None)
-    with pytest.raises(ValueError, match="Unknown normalization. Choose one of: batch, group, layer. Received: 'bn'"):
+    message = "Unknown normalization. Choose one of: batch, group, layer, sync_batch. Received: 'bn'"
+    with pytest.raises(ValueError, match=message):
         build_unet((8, 8, 3), filters=2, depth=1, normalization="bn")
 
 

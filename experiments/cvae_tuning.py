@@ -1,0 +1,79 @@
+"""What a search for a conditional VAE's hyperparameters tunes, and what its trials train."""
+
+import functools
+
+import keras_tuner
+
+from experiments.cvae_recipes import make_recipe
+from experiments.cvae_training import LabelledImages, build_model
+from experiments.harness.experiment import Training
+from experiments.tuning_task import Task
+from tfcvae.data import InputData
+from tfcvae.likelihoods import build_likelihood
+from tfcvae.priors import PRIORS
+
+MAX_EPOCHS = {"smoke": 3, "cpu": 9, "gpu": 27}
+COMPARABLE = ("discretized_logistic", "coupled_discretized_logistic")
+"""Likelihoods whose ELBOs compare with each other: probabilities of the same 256 levels. A Bernoulli's are of black and
+white pixels and compare with no other's; a Gaussian's are densities."""
+
+
+class CVAETask(Task):
+    """Latent, label, prior, likelihood and training of a conditional VAE; the model's recipe is the rest.
+
+    The score is the negative ELBO, in which the KL divergence has the weight 1 whatever it weighs in training.
+
+    Args:
+        choice: a `datasets.Choice`.
+        model: a name in `cvae_recipes.MODELS[choice.name]`.
+        preset: a name in `cvae_recipes.PRESETS`.
+        seed: of the weights, of the noise and of the data, the same in every trial.
+        machine: a `hardware.Hardware`.
+    """
+
+    name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
+
+    def __init__(self, choice, model, preset, seed, machine):
+        self.choice, self.variant, self.preset, self.seed, self.machine = choice, model, preset, seed, machine
+        self.use = f"python experiments/cvae.py --data {choice.name} --model {model}"
+        self.recipe = recipe = make_recipe(choice.name, model, preset, {})
+        self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
+        names = ("network", "likelihood", "kl_warmup", "free_bits", "batch_size", "flip", "train_limit")
+        self.fixed = {"model": model, "latent_sides": recipe.latent_shape[:-1]}
+        self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
+        if self._likelihoods():
+            del self.fixed["likelihood"]
+
+    def max_epochs(self):
+        """Epochs of the longest trial: the preset's, and no more than `cvae.py` trains."""
+        return min(MAX_EPOCHS[self.preset], max(3, self.recipe.epochs_for(self.data.sizes["train"])))
+
+    def _likelihoods(self):
+        """Those to choose from; none where only one compares, or where all are the same, as on grey images."""
+        return COMPARABLE if self.recipe.likelihood in COMPARABLE and self.data.image_shape[-1] > 1 else ()
+
+    def space(self):
+        space, latent, label = keras_tuner.HyperParameters(), self.recipe.latent_shape[-1], self.recipe.label_dim
+        space.Choice("latent_dim", [latent // 4, latent // 2, latent, 2 * latent])
+        space.Choice("label_dim", [label // 4, label // 2, label, 2 * label])
+        space.Choice("prior", list(PRIORS))
+        if self._likelihoods():
+            space.Choice("likelihood", list(self._likelihoods()))
+        space.Float("kl_weight", 0.25, 2.0, sampling="log")
+        space.Float("learning_rate", 3e-4, 1e-2, sampling="log")
+        return space
+
+    def build(self, fields, epochs):
+        recipe = make_recipe(self.choice.name, self.variant, self.preset, fields | {"epochs": epochs})
+        steps = epochs * self._training_data.steps
+        model = build_model(recipe, self.data.image_shape, self.seed, steps, self.machine.xla)
+        return Training(model, self._training_data, self._validation)
+
+    @functools.cached_property
+    def _training_data(self):
+        """Shared by all trials, so that the images are decoded once."""
+        return InputData(self.data.train, self.recipe.batch_size, self.seed, self.recipe.flip)
+
+    @functools.cached_property
+    def _validation(self):
+        return self.data.validation_batches(build_likelihood(self.recipe.likelihood).binarises)

@@ -1,0 +1,105 @@
+"""The part of Keras Tuner's search that runs trials, alone or as one of several workers under a chief."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from keras_tuner.engine.base_tuner import BaseTuner
+from keras_tuner.engine.trial import TrialStatus
+
+from experiments.harness.errors import UserError, first_line
+from experiments.harness.oracles import REPORT
+
+TAG = "search"
+"""Name of a fixed hyperparameter that says which search this is, so that no worker joins another one's chief."""
+
+CHECKPOINT = "checkpoint.npz"
+"""In a trial's folder, where `run` may leave it; deleted when the trial has ended."""
+
+IDLE_SECONDS = 1  # between questions for a trial where none can begin before others end
+
+
+class Search(BaseTuner):
+    """Asks an oracle for trials and runs them until there are no more; a chief only hands them out.
+
+    A trial has failed if `run` raises anything but a `UserError` or an `OSError` (a full disk), which end the search.
+
+    Args:
+        oracle: what `make_oracle` returned.
+        folder: where the state of the search is, and a folder a trial. An earlier session's search goes on.
+        run: function of a `Trial` and its folder that trains it and returns a dictionary: `score`, `epoch`, `seconds`
+            and whatever else is to be remembered of the trial, JSON-like.
+        tag: the value of the hyperparameter `TAG` in this process's search space.
+        role: `"alone"`, `"chief"` or `"worker"`; Keras Tuner reads it from the same variables as `tuning_options.role`.
+    """
+
+    def __init__(self, oracle, folder, run, tag, role="alone"):
+        self.role, self.run, self.tag, self._idle = role, run, tag, False
+        super().__init__(oracle, directory=str(Path(folder).parent), project_name=Path(folder).name)
+        if self.role != "worker" and Path(oracle._get_oracle_fname()).exists():
+            try:
+                oracle.reload()
+            except (ValueError, KeyError, TypeError, RuntimeError) as error:
+                raise UserError(f"Can't read the search in {folder} ({first_line(error)}). Use --force.") from error
+
+    def save(self):
+        """Keras Tuner's tuners have a state file of their own; this one's state is the oracle's."""
+        if self.role != "worker":
+            self.oracle.save()
+
+    def search(self):
+        """Runs to the end.
+
+        Raises:
+            UserError: where a chief can't listen, or a worker doesn't reach its chief or has reached another search's.
+        """
+        import grpc
+
+        where = ":".join(os.environ.get(f"KERASTUNER_ORACLE_{name}", "") for name in ("IP", "PORT"))
+        try:
+            super().search()
+        except grpc.RpcError as error:
+            code = error.code().name if isinstance(error, grpc.Call) else type(error).__name__
+            raise UserError(
+                f"The chief at {where} does not answer ({code}). Start it, then this worker again."
+            ) from None
+        except RuntimeError as error:
+            if self.role != "chief":
+                raise
+            raise UserError(f"Can't listen on {where} ({first_line(error)}).") from error
+
+    def on_search_begin(self):
+        if self.role == "worker":
+            space = {hp.name: hp for hp in self.oracle.get_space().space}
+            if TAG not in space or space[TAG].value != self.tag:
+                raise UserError("The chief runs another search: its options, data or precision differ from this one's.")
+
+    def pre_create_trial(self):
+        if self._idle:
+            time.sleep(IDLE_SECONDS)
+        self._idle = True
+
+    def on_trial_begin(self, trial):
+        self._idle = False
+
+    def _try_run_and_update_trial(self, trial):
+        """As in Keras Tuner, but what ends the search isn't taken for a failure, and the reason reaches the chief."""
+        started = time.perf_counter()
+        try:
+            report = self.run(trial, Path(self.get_trial_dir(trial.trial_id)))
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # whatever the framework raises: a NaN, out of memory
+            trial.status = TrialStatus.FAILED
+            seconds = time.perf_counter() - started
+            report = {"failure": f"{type(error).__name__}: {first_line(error)}", "seconds": seconds}
+        else:
+            metrics = {self.oracle.objective.name: report["score"]}
+            self.oracle.update_trial(trial.trial_id, metrics, step=report["epoch"])
+            trial.status = TrialStatus.COMPLETED  # last, since the update is saved, and the score is not known yet
+        trial.hyperparameters.values[REPORT] = json.dumps(report | {"worker": self.tuner_id})
+
+    def on_trial_end(self, trial):
+        self.oracle.end_trial(trial)
+        (Path(self.get_trial_dir(trial.trial_id)) / CHECKPOINT).unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Searches for the hyperparameters of a conditional VAE: latent, label, prior, likelihood, KL weight, rate.
+
+    python experiments/tune_cvae.py --data mnist
+    python experiments/tune_cvae.py --data cifar10 --model density --tuner random --trials 8 --max-epochs 6
+    python experiments/tune_cvae.py --preset smoke --data glyphs           # under a minute
+
+Hyperband after Li et al. 2018 through Keras Tuner; the score is the best ELBO on validation images over a trial's
+epochs, and the test split is never looked at. Time: an hour or two on 2 cores. Killed, the same command goes on where
+it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from experiments.cvae_recipes import MODELS, PRESETS, pick_preset  # noqa: E402
+from experiments.harness import datasets, hardware, runs  # noqa: E402
+from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.tuning_options import add_options, check_options  # noqa: E402
+
+
+def parse_arguments(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("--data", default="auto", choices=["auto", *MODELS], help="dataset (default: mnist where it can be had)")
+    add("--model", help="whose recipe is tuned (default: the dataset's first)")
+    add_options(parser, PRESETS, ROOT / "results")
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse_arguments()
+    role = check_options(args)
+    choice = datasets.choose(
+        args.data, "mnist", args.data if args.data.startswith("glyphs") else "glyphs", args.data_dir
+    )
+    model = args.model or next(iter(MODELS[choice.name]))
+    if model not in MODELS[choice.name]:
+        raise UserError(f"--model must be one of {', '.join(MODELS[choice.name])} for {choice.name}. Received: {model}")
+    if not args.dry_run:
+        runs.check_writable(args.results)
+    if choice.notice:
+        print(choice.notice)
+    if args.dry_run and choice.source == "download":
+        print("How much work it is depends on the size of the data, which a dry run does not download.")
+        return 0
+    print("Starting TensorFlow ...", flush=True)
+    hardware.import_tensorflow()
+    from experiments import cvae_tuning, tuning
+
+    machine = hardware.decide(args.precision)
+    print(f"Hardware: {machine}")
+    task = cvae_tuning.CVAETask(choice, model, pick_preset(args.preset, machine.device), args.seed, machine)
+    study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
+    return study.describe() if args.dry_run else study.run(force=args.force)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

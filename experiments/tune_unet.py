@@ -1,0 +1,58 @@
+"""Searches for the hyperparameters of a U-Net: blocks, loss, filters, normalization, dropout, rate, augmentation.
+
+    python experiments/tune_unet.py                                        # real data where it can be had, else shapes
+    python experiments/tune_unet.py --tuner bayesian --trials 20 --max-epochs 12
+    python experiments/tune_unet.py --preset smoke --data shapes           # under a minute
+
+Hyperband after Li et al. 2018 through Keras Tuner; the score is the best validation IoU over a trial's epochs, and the
+test split is never looked at. Time: about an hour on 2 cores. Killed, the same command goes on where it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from experiments.harness import datasets, hardware, runs  # noqa: E402
+from experiments.harness.errors import run_main  # noqa: E402
+from experiments.tuning_options import add_options, check_options  # noqa: E402
+from experiments.unet_recipes import PRESETS, pick_preset  # noqa: E402
+
+
+def parse_arguments(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"],
+                        help="dataset (default: %(default)s)")  # fmt: skip
+    add_options(parser, PRESETS, ROOT / "results")
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse_arguments()
+    role = check_options(args)
+    choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
+    if not args.dry_run:
+        runs.check_writable(args.results)
+    if choice.notice:
+        print(choice.notice)
+    if args.dry_run and choice.source == "download":
+        print("How much work it is depends on the size of the data, which a dry run does not download.")
+        return 0
+    print("Starting TensorFlow ...", flush=True)
+    hardware.import_tensorflow()
+    from experiments import tuning, unet_tuning
+
+    machine = hardware.decide(args.precision)
+    print(f"Hardware: {machine}")
+    preset = pick_preset(args.preset, machine.device, choice.name)
+    task = unet_tuning.UNetTask(choice, preset, args.seed, machine)
+    study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
+    return study.describe() if args.dry_run else study.run(force=args.force)
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))

@@ -1,0 +1,127 @@
+"""What the summary says of searches for hyperparameters: their section of `results/summary.md`."""
+
+import json
+
+from experiments.harness import report
+from experiments.harness.clock import duration
+from experiments.harness.report import field
+from experiments.tuning_figures import HYPERPARAMETERS, TRIALS
+
+INTRODUCTION = """## Hyperparameter searches
+
+Searches by Keras Tuner. A trial's score is the best of its epochs on the validation images, a part of the train split;
+no search looks at the test split. Every trial is a whole training of its own with the one-cycle schedule stretched over
+its epochs. Under Hyperband the best of many short trials are trained again for longer, from the start."""
+
+REQUIRED = (
+    "dataset",
+    "run",
+    "command",
+    "trials",
+    "config.objective",
+    "config.space",
+    "use",
+    "budget.trials",
+    "data.train",
+)
+
+SHOWN = 10  # trials of the ranked table
+
+
+def tuning_section(records, results_dir):
+    """The section on searches, one part a search.
+
+    Args:
+        records: records of the experiment, with `folder`.
+        results_dir: folder of the summary, which holds the searches' pictures.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        UserError: for a record that lacks what the tables need; the message names it.
+    """
+    report.require(records, REQUIRED)
+    parts = [INTRODUCTION]
+    for record in records:
+        parts += [f"### `{record['run']}`", *_search(record, results_dir)]
+    return "\n\n".join(part.strip() for part in parts if part)
+
+
+def _search(record, results_dir):
+    return [
+        _facts(record),
+        report.code_block([record["command"]]),
+        _ranked_table(record),
+        _best(record),
+        report.picture(
+            results_dir,
+            f"{record['folder']}/{TRIALS}",
+            f"Score of each trial, in the order in which they began, and the best so far ({record['run']})",
+            "One dot a trial, in the order in which they began.",
+        ),
+        report.picture(
+            results_dir,
+            f"{record['folder']}/{HYPERPARAMETERS}",
+            f"Score against each hyperparameter, one panel each ({record['run']})",
+            "The same dots against each hyperparameter.",
+        ),
+    ]
+
+
+def _title(record):
+    return record["config"]["objective"]["title"].replace("val ", "validation ")
+
+
+def _facts(record):
+    config, trials, data = record["config"], record["trials"], record["data"]
+    failed = sum(trial["status"] != "completed" for trial in trials)
+    seconds = sum(trial["seconds"] for trial in trials)
+    epochs = sum(trial["epochs"] for trial in trials if trial["status"] == "completed")
+    workers = {trial["worker"] for trial in trials}
+    by = f" by {len(workers)} workers" if len(workers) > 1 else ""
+    better = "highest" if config["objective"]["direction"] == "max" else "lowest"
+    images = f"{data['train']:,} training and {data['validation']:,} validation images of `{record['dataset']}`"
+    return "\n".join(
+        [
+            f"- Data: {images}.",
+            f"- Search: {config['tuner']}, seed {config['seed']}, preset `{config['preset']}`, trials of up to "
+            f"{config['max_epochs']} epochs, for the {better} {_title(record)}.",
+            f"- Trials: {len(trials)} of {record['budget']['trials']} ended{by}, {failed} of them failed; {epochs:,} "
+            f"epochs, {duration(seconds)} of training.",
+            f"- Hardware: {report.hardware(record)}. Software: {report.software(record)}, Keras Tuner "
+            f"{field(record, 'versions.keras-tuner')}.",
+        ]
+    )
+
+
+def _ranked_table(record):
+    """The best trials and all failed ones."""
+    names = list(record["config"]["space"])
+    good = [trial for trial in record["trials"] if trial["status"] == "completed"]
+    failed = [trial for trial in record["trials"] if trial["status"] != "completed"]
+    digits = 4 if good and abs(good[0]["score"]) < 10 else 2
+    header = ["rank", "trial", _title(record), "epochs", "best epoch", *names, "parameters", "training, s"]
+    rows = []
+    for rank, trial in enumerate(good[:SHOWN], 1):
+        count = f"{trial['parameters']:,}" if trial["parameters"] else None
+        values = [_cell(trial["hyperparameters"][name]) for name in names]
+        scores = [f"{trial['score']:.{digits}f}", trial["epochs"], trial["best_epoch"]]
+        rows.append([rank, trial["trial"], *scores, *values, count, f"{trial['seconds']:.0f}"])
+    parts = [report.table(header, rows, left=0)] if rows else []
+    if len(good) > SHOWN:
+        parts.append(f"{len(good) - SHOWN} more are in [record.json]({record['folder']}/record.json).")
+    parts += [f"- Trial {trial['trial']} failed: {trial['failure']}" for trial in failed]
+    return "\n\n".join(parts[: len(parts) - len(failed)] + ["\n".join(parts[len(parts) - len(failed) :])]).strip()
+
+
+def _cell(value):
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else value
+
+
+def _best(record):
+    if not record.get("best"):
+        return "No trial ended well."
+    command = f"{record['use']} --hparams results/{record['folder']}/best.json"
+    found = f"```json\n{json.dumps(record['best'])}\n```"
+    return f"The best, and the command that trains with it:\n\n{found}\n\n{report.code_block([command])}"

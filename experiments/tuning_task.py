@@ -1,0 +1,29 @@
+"""What a search has to know of the models that it tunes."""
+
+
+class Task:
+    """What a search is about; a subclass says what is tuned and what a trial trains.
+
+    Attributes:
+        name: of the experiment whose hyperparameters these are; `variant`: which of its models, where it has several.
+        use: the command that takes what was found, but for `--hparams FILE`.
+        monitor, mode, title: the validation metric to search by, `"max"` or `"min"`, and what to call it.
+        choice, machine: a `datasets.Choice` and a `hardware.Hardware`.
+        preset: the preset's name.
+        data: has `sizes` and `record()`; its text is one line that says what it is.
+        fixed: JSON-like: everything that shapes a trial and is not tuned.
+    """
+
+    name, variant, use, monitor, mode, title = "", "", "", "", "max", ""
+
+    def space(self):
+        """The `keras_tuner.HyperParameters` to tune."""
+        raise NotImplementedError
+
+    def fields(self, values):
+        """What a trial's values mean, as JSON-like fields of a recipe."""
+        return values
+
+    def build(self, fields, epochs):
+        """The `harness.experiment.Training` of a trial."""
+        raise NotImplementedError

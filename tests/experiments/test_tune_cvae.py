@@ -1,0 +1,83 @@
+"""The search for a conditional VAE's hyperparameters: what it tunes, and a real one in small."""
+
+import json
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from experiments import tune_cvae
+from experiments.cvae_recipes import OPTIONS, make_recipe
+from experiments.harness import hardware
+from tests.experiments.sessions import ROOT, quick, run_here
+
+SCRIPT = ROOT / "experiments" / "tune_cvae.py"
+BASE = shlex.split("--preset smoke --data glyphs --precision float32")
+
+pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
+
+
+def test_a_model_of_another_dataset_is_refused_at_once(tmp_path):
+    done = quick(tmp_path, SCRIPT, "--data", "glyphs", "--model", "density")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --model must be one of standard for glyphs. Received: density\n"
+
+
+class Images:
+    """Stands in for data of which the search space asks no more."""
+
+    def __init__(self, channels):
+        self.image_shape = (32, 32, channels)
+
+
+@pytest.mark.parametrize(
+    "dataset, model, latents, likelihoods",
+    [
+        ("mnist", "standard", [8, 16, 32, 64], None),
+        ("cifar10", "control", [32, 64, 128, 256], ["discretized_logistic", "coupled_discretized_logistic"]),
+        ("cifar10", "density", [4, 8, 16, 32], ["discretized_logistic", "coupled_discretized_logistic"]),
+    ],
+)
+def test_space_holds_what_compares(dataset, model, latents, likelihoods):
+    from experiments.cvae_tuning import CVAETask
+    from experiments.harness.oracles import describe_space
+
+    task = object.__new__(CVAETask)
+    task.recipe, task.data = make_recipe(dataset, model, "cpu", {}), Images(1 if dataset == "mnist" else 3)
+    space = describe_space(task.space())
+    assert space["latent_dim"] == {"choices": latents} and space["label_dim"] == {"choices": [8, 16, 32, 64]}
+    assert space.get("likelihood") == (likelihoods and {"choices": likelihoods})
+    assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= set(OPTIONS)
+    task.recipe = replace(task.recipe, likelihood="gaussian")
+    assert "likelihood" not in task.space().values  # a density compares with no other likelihood
+
+
+def test_a_search(tmp_path, monkeypatch, capfd):
+    hardware.import_tensorflow()
+    from experiments.cvae_tuning import CVAETask
+
+    built = []
+
+    def build(task, fields, epochs, build=CVAETask.build):
+        task.data._test = None  # nothing of the test split is there to look at
+        training = build(task, fields, epochs)
+        built.append(training.model)
+        return training
+
+    monkeypatch.setattr(CVAETask, "build", build)
+    options = shlex.split("--tuner random --trials 2 --max-epochs 1 --name small")
+    code, out, err = run_here(monkeypatch, capfd, tune_cvae, *BASE, *options, "--results", tmp_path)
+    assert (code, err) == (0, "")
+    record = json.loads((tmp_path / "tuning" / "small" / "record.json").read_text())
+    scores = [trial["score"] for trial in record["trials"]]
+    assert scores == sorted(scores) and all(0 < score < 28 * 28 for score in scores)  # nats, the lowest first
+    fields = {trial["trial"]: trial["hyperparameters"] for trial in record["trials"]}
+    for number, model in enumerate(built, 1):
+        assert model.latent_shape == (fields[number]["latent_dim"],) and model.label_dim == fields[number]["label_dim"]
+        assert (model.prior_name, model.kl_weight) == (fields[number]["prior"], fields[number]["kl_weight"])
+    best = json.loads((tmp_path / "tuning" / "small" / "best.json").read_text())
+    assert best == record["best"] == record["trials"][0]["hyperparameters"]
+    recipe = make_recipe("glyphs", "standard", "smoke", best)
+    assert recipe.latent_shape == (best["latent_dim"],) and recipe.learning_rate == best["learning_rate"]
+    assert record["use"] == "python experiments/cvae.py --data glyphs --model standard"
+    assert f"val -ELBO {scores[0]:.4f}" in out

@@ -1,0 +1,268 @@
+"""The search for a U-Net's hyperparameters: its options, a real search in small, kills, chief and workers."""
+
+import json
+import shlex
+import socket
+
+import pytest
+
+from experiments import tune_unet
+from experiments.harness import hardware
+from experiments.harness.errors import UserError
+from experiments.harness.hparams import read_hparams
+from experiments.tuning_options import VARIABLES, check_options, role
+from experiments.unet_recipes import VARIANT_FIELDS, Recipe
+from tests.experiments.sessions import ROOT, Session, kill_after, quick, run_here
+
+SCRIPT = ROOT / "experiments" / "tune_unet.py"
+BASE = shlex.split("--preset smoke --data shapes --precision float32")
+NAME = "unet-shapes-smoke"
+
+pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (["--tuner", "grid"], "argument --tuner: invalid choice: 'grid'"),
+        (["--trials", "0"], "argument --trials: must be at least 1, received 0"),
+        (["--max-epochs", "x"], "argument --max-epochs: invalid whole_number value: 'x'"),
+        (["--max-trials", "3"], "unrecognized arguments: --max-trials 3"),
+    ],
+    ids=str,
+)
+def test_mistyped_option(capsys, options, line):
+    with pytest.raises(SystemExit):
+        tune_unet.parse_arguments(options)
+    assert line in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_help_answers_without_tensorflow(tmp_path):
+    done = quick(tmp_path, SCRIPT, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--tuner {hyperband,bayesian,random}" in done.stdout and "--force" in done.stdout
+
+
+CHIEF = dict(zip(VARIABLES, ("chief", "127.0.0.1", "8000"), strict=True))
+
+
+@pytest.mark.parametrize(
+    "changes, part",
+    [({}, "chief"), ({"KERASTUNER_TUNER_ID": "worker-1"}, "worker"), (dict.fromkeys(CHIEF, ""), "alone")],
+)
+def test_part_in_the_search(monkeypatch, changes, part):
+    for name, value in (CHIEF | changes).items():
+        monkeypatch.setenv(name, value)
+    assert role() == part
+
+
+@pytest.mark.parametrize(
+    "changes, line",
+    [
+        ({"KERASTUNER_ORACLE_PORT": ""}, "KERASTUNER_TUNER_ID is set but not KERASTUNER_ORACLE_PORT;"),
+        ({"KERASTUNER_ORACLE_PORT": "http"}, "KERASTUNER_ORACLE_PORT must be a port from 1 to 65535. Received: 'http'"),
+        ({"KERASTUNER_ORACLE_PORT": "65536"}, "Received: '65536'"),
+        ({"KERASTUNER_TUNER_ID": "../x"}, "KERASTUNER_TUNER_ID must consist of letters"),
+    ],
+    ids=str,
+)
+def test_half_a_set_up_is_refused(monkeypatch, changes, line):
+    for name, value in (CHIEF | changes).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as error:
+        role()
+    assert line in str(error.value)
+
+
+def test_options_that_make_no_sense_are_refused(monkeypatch):
+    with pytest.raises(UserError, match="--name must consist of"):
+        check_options(tune_unet.parse_arguments(["--name", "../x"]))
+    for name, value in (CHIEF | {"KERASTUNER_TUNER_ID": "worker"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="--force is the chief's to decide"):
+        check_options(tune_unet.parse_arguments(["--force"]))
+
+
+# A real search
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capfd):
+    """A function that runs the script in this process."""
+    hardware.import_tensorflow()
+    return lambda *options: run_here(monkeypatch, capfd, tune_unet, *BASE, *options, "--results", tmp_path / "results")
+
+
+def read(results, file="record.json", name=f"{NAME}-random"):
+    return json.loads((results / "tuning" / name / file).read_text())
+
+
+def test_a_search_with_a_failed_trial(tmp_path, here, monkeypatch):
+    from experiments.unet_tuning import UNetTask
+
+    built = []
+
+    def build(task, fields, epochs, build=UNetTask.build):
+        task.data.test = None  # nothing of the test split is there to look at
+        built.append(fields)
+        rate = 1e30 if len(built) == 2 else fields["learning_rate"]
+        return build(task, fields | {"learning_rate": rate}, epochs)
+
+    monkeypatch.setattr(UNetTask, "build", build)
+    options = shlex.split("--tuner random --trials 3 --max-epochs 1")
+    code, out, err = here(*options)
+    assert (code, err) == (0, "")
+    results = tmp_path / "results"
+    record = read(results)
+    trials = {trial["trial"]: trial for trial in record["trials"]}
+    assert [trials[n]["status"] for n in (1, 2, 3)] == ["completed", "failed", "completed"]
+    assert trials[2]["failure"].startswith("TrainingDiverged: the loss became ") and trials[2]["score"] is None
+    assert [trials[n]["hyperparameters"] for n in (1, 2, 3)] == built
+    best = record["trials"][0]
+    assert best["score"] == max(trials[1]["score"], trials[3]["score"]) and record["trials"][2] == trials[2]
+    assert f"val IoU {best['score']:.4f}" in out and "trial 2 of 3: failed" in out
+    assert out.count("| epoch 1/1 | loss ") == 2 and len(out.splitlines()) < 25  # no flood
+    assert read(results, "best.json") == record["best"] == best["hyperparameters"]
+    known = read_hparams(results / "tuning" / f"{NAME}-random" / "best.json", Recipe, VARIANT_FIELDS)
+    assert set(known) == set(record["config"]["space"])
+    assert record["data"]["train"] == 65 and record["data"]["validation"] == 7 and record["data"]["fingerprint"]
+    assert record["versions"]["keras-tuner"] and record["hardware"]["precision"] == "float32"
+    assert all((results / "tuning" / f"{NAME}-random" / f"{p}.png").is_file() for p in ("trials", "hyperparameters"))
+    assert not list(results.rglob("checkpoint.npz")) and f"{NAME}-random" in (results / "summary.md").read_text()
+
+    before = (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns
+    code, out, err = here(*options)
+    assert (code, err) == (0, "") and "3 of 3 trials are finished, and kept." in out and len(built) == 3
+    assert (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_three_failed_trials_in_a_row_end_the_search(tmp_path, here, monkeypatch):
+    from experiments.unet_tuning import UNetTask
+
+    monkeypatch.setattr(UNetTask, "build", lambda task, fields, epochs: 1 / 0)
+    code, out, err = here("--tuner", "random", "--trials", "5")
+    assert code == 1 and out.count("failed, ZeroDivisionError: division by zero") == 3
+    assert err == (
+        "error: the search stopped after 3 failed trials in a row; the last: ZeroDivisionError: division by zero. "
+        "A larger --max-failures goes on.\n"
+    )
+    assert read(tmp_path / "results")["best"] is None and not list(tmp_path.rglob("best.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
+def test_every_tuner_ends(tmp_path, here, tuner):
+    code, out, err = here("--tuner", tuner)
+    assert (code, err) == (0, "")
+    record = read(tmp_path / "results", name=f"{NAME}-{tuner}")
+    assert sum(trial["epochs"] for trial in record["trials"]) == record["budget"]["epochs"] == 12
+
+
+# Killed
+
+
+def outcome(results, name):
+    """Ranked trials, less what time and place decide."""
+    drop = ("seconds", "images_per_second", "worker")
+    trials = read(results, name=name)["trials"]
+    return [{key: value for key, value in trial.items() if key not in drop} for trial in trials]
+
+
+KILLS = [  # in an order in which every moment is still to come
+    kill_after("Results: ", 0.5),
+    kill_after("trial 2 of 6: down", 0.3),
+    kill_after("trial 4 of 6 | epoch 1/3", 0.3),
+    kill_after("trial 6 of 6 | epoch 1/3", 0.3),
+]
+
+
+@pytest.mark.slow
+def test_killed_search_ends_as_the_uninterrupted_one(tmp_path):
+    command, name = [SCRIPT, *BASE], f"{NAME}-hyperband"
+    reference, results, trained = tmp_path / "reference", tmp_path / "results", []
+    with Session(reference, *command) as session:
+        assert session.finish() == 0 and session.stderr() == ""
+        whole = session.trained()
+    for kill in KILLS:
+        with Session(results, *command) as session:
+            kill(session)
+            trained += session.trained()
+        for path in results.rglob("*.json"):
+            json.loads(path.read_text())
+        assert not (results / "tuning" / name / "record.json").exists()
+    with Session(results, *command) as session:
+        assert session.finish() == 0 and session.stderr() == ""
+        trained += session.trained()
+    assert len(trained) == len(set(trained)) and set(trained) <= set(whole)  # nothing that was reported is done again
+    assert len(whole) - len(trained) <= len(KILLS)  # an epoch may be saved and the session killed before it says so
+    assert outcome(results, name) == outcome(reference, name)
+    assert read(results, "best.json", name) == read(reference, "best.json", name)
+
+
+# Chief and workers
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+
+@pytest.fixture
+def processes(tmp_path, monkeypatch):
+    """A function that starts one of several processes of a search; they all end with the test."""
+    port, sessions = free_port(), []
+
+    def begin(name, *options):
+        for variable, value in zip(VARIABLES, (name, "127.0.0.1", port), strict=True):
+            monkeypatch.setenv(variable, value)
+        errors = tmp_path / f"{name}.stderr"
+        sessions.append(Session(tmp_path / "results", SCRIPT, *BASE, "--tuner", "random", *options, errors=errors))
+        return sessions[-1]
+
+    yield begin
+    for session in sessions:
+        session.__exit__()
+
+
+@pytest.mark.slow
+def test_chief_and_two_workers_do_every_trial_once(tmp_path, monkeypatch, processes, here):
+    options = shlex.split("--trials 6 --max-epochs 2")
+    chief, *workers = sessions = [processes(name, *options) for name in ("chief", "worker-1", "worker-2")]
+    for session in sessions:
+        assert session.finish() == 0, session.stderr()
+        assert session.stderr() == ""
+    trials = read(tmp_path / "results")["trials"]
+    assert sorted(trial["trial"] for trial in trials) == [1, 2, 3, 4, 5, 6]
+    assert {trial["status"] for trial in trials} == {"completed"}
+    did = [session.trained() for session in workers]
+    every = [(f"trial {trial} of 6", epoch) for trial in range(1, 7) for epoch in (1, 2)]
+    assert sorted(did[0] + did[1]) == every and did[0] and did[1]
+    for name, epochs in zip(("worker-1", "worker-2"), did, strict=True):
+        by_name = {f"trial {trial['trial']} of 6" for trial in trials if trial["worker"] == name}
+        assert by_name == {label for label, _ in epochs}
+    assert chief.trained() == [] and sum(line.startswith("trial ") for line in chief.lines) == 6
+
+    (tmp_path / "results").rename(tmp_path / "several")
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable)
+    assert here("--tuner", "random", *options)[0] == 0  # the same choices and scores as those of one process
+    assert outcome(tmp_path / "results", f"{NAME}-random") == outcome(tmp_path / "several", f"{NAME}-random")
+
+
+@pytest.mark.slow
+def test_a_worker_of_another_search_is_refused(processes):
+    processes("chief")
+    worker = processes("worker", "--seed", "1")
+    assert worker.finish() == 2
+    assert worker.stderr().startswith("error: The chief runs another search: its options, data or precision differ")

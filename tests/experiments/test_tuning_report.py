@@ -1,0 +1,169 @@
+"""What the summary says of a search, and its pictures."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.harness import report
+from experiments.harness.errors import UserError
+from experiments.tuning_figures import best_so_far, draw_pictures
+from experiments.tuning_folder import choose_folder
+from experiments.tuning_report import tuning_section
+
+SPACE = {
+    "loss": {"choices": ["bce", "dice"]},
+    "normalization": {"choices": ["batch", "none"]},
+    "rate": {"min": 1e-4, "max": 1e-1, "step": None, "log": True},
+    "dropout": {"min": 0.0, "max": 0.4, "step": 0.1, "log": False},
+}
+
+
+def make_trial(number, score):
+    fields = {"loss": "dice" if number % 2 else "bce", "normalization": None, "rate": number / 1000, "dropout": 0.1}
+    trial = {"trial": number, "status": "completed", "score": score, "epochs": 3 if number % 3 else 9, "best_epoch": 2}
+    more = {"hyperparameters": fields, "parameters": 1234567, "seconds": 60.0, "worker": "tuner0", "failure": None}
+    return trial | more
+
+
+def make_record(scores, failed=(), direction="max"):
+    trials = [make_trial(number, score) for number, score in enumerate(scores, 1)]
+    trials.sort(key=lambda trial: trial["score"] * (-1 if direction == "max" else 1))
+    lost = {"status": "failed", "score": None, "parameters": None, "failure": "TrainingDiverged: the loss became nan"}
+    trials += [make_trial(number, None) | lost for number in failed]
+    return {
+        "experiment": "tuning",
+        "command": "python experiments/tune_unet.py --trials 14",
+        "dataset": "shapes",
+        "run": "unet-shapes",
+        "config": {
+            "experiment": "unet",
+            "tuner": "hyperband",
+            "seed": 0,
+            "preset": "cpu",
+            "max_epochs": 9,
+            "objective": {"name": "val_iou", "direction": direction, "title": "val IoU"},
+            "space": SPACE,
+        },
+        "use": "python experiments/run_unet_matrix.py --data shapes",
+        "budget": {"trials": 14, "epochs": 70},
+        "data": {"train": 1585, "validation": 65, "test": 235},
+        "best": trials[0]["hyperparameters"] if scores else None,
+        "trials": trials,
+        "versions": {"python": "3.11", "tensorflow": "2.21.0", "keras": "3.15.1", "keras-tuner": "1.4.8"},
+        "hardware": {"device": "CPU", "name": "AMD EPYC", "cores": 2, "precision": "float32", "xla": False},
+    }
+
+
+def save(results, record):
+    folder = results / "tuning" / record["run"]
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    return folder
+
+
+def summary(results):
+    return report.write_summary(results, {"tuning": tuning_section}).read_text(encoding="utf-8")
+
+
+def ranked(text):
+    """The rows of the table: cells by title."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+SCORES = [0.5 + 0.01 * (7 * number % 12) for number in range(12)]  # 0.50 to 0.61, each once
+
+
+def test_section_ranks_the_ten_best_and_names_the_failed(tmp_path):
+    folder = save(tmp_path, make_record(SCORES, failed=(13, 14)))
+    draw_pictures(json.loads((folder / "record.json").read_text()), folder)
+    text = summary(tmp_path)
+    rows = ranked(text)
+    assert [row["validation IoU"] for row in rows] == [f"{0.61 - 0.01 * n:.4f}" for n in range(10)]
+    assert [row["rank"] for row in rows] == [str(n) for n in range(1, 11)]
+    best = max(range(12), key=lambda n: SCORES[n]) + 1
+    assert rows[0]["trial"] == str(best) and rows[0]["rate"] == f"{best / 1000:g}"
+    assert rows[0]["normalization"] == "none" and rows[0]["parameters"] == "1,234,567"
+    assert "2 more are in [record.json](tuning/unet-shapes/record.json)" in text
+    assert text.count("failed: TrainingDiverged: the loss became nan") == 2 and "- Trial 13 failed" in text
+    assert "14 of 14 ended, 2 of them failed; 60 epochs, 14m00s" in text
+    assert "1,585 training and 65 validation images of `shapes`" in text and "highest validation IoU" in text
+    assert "python experiments/run_unet_matrix.py --data shapes --hparams results/tuning/unet-shapes/best.json" in text
+    assert json.dumps(json.loads((folder / "record.json").read_text())["best"]) in text
+    assert "(tuning/unet-shapes/trials.png)" in text and "(tuning/unet-shapes/hyperparameters.png)" in text
+
+
+def test_lower_scores_rank_first_where_they_are_better(tmp_path):
+    save(tmp_path, make_record([92.5, 90.25, 101.0], direction="min"))
+    text = summary(tmp_path)
+    assert [row["validation IoU"] for row in ranked(text)] == ["90.25", "92.50", "101.00"] and "lowest" in text
+
+
+def test_a_search_without_a_good_trial_still_has_its_section(tmp_path):
+    folder = save(tmp_path, make_record([], failed=(1, 2, 3)))
+    assert draw_pictures(json.loads((folder / "record.json").read_text()), folder) == []
+    text = summary(tmp_path)
+    assert "No trial ended well." in text and "3 of 14 ended, 3 of them failed" in text and "rank" not in text
+
+
+def test_a_record_that_lacks_something_is_named(tmp_path):
+    record = make_record(SCORES)
+    del record["config"]["objective"]
+    save(tmp_path, record)
+    with pytest.raises(UserError, match="tuning/unet-shapes/record.json has no 'config.objective'"):
+        summary(tmp_path)
+
+
+@pytest.mark.parametrize("scores", [SCORES, SCORES[:1]], ids=["twelve", "one"])
+def test_pictures_are_small_and_not_blank(tmp_path, scores):
+    paths = draw_pictures(make_record(scores, failed=(13,)), tmp_path)
+    assert [path.name for path in paths] == ["trials.png", "hyperparameters.png"]
+    for path in paths:
+        assert path.stat().st_size < 200_000
+        assert np.asarray(Image.open(path).convert("L")).std() > 5
+
+
+def test_best_so_far():
+    np.testing.assert_array_equal(best_so_far([3, 5, 4, 6], "max"), [3, 5, 5, 6])
+    np.testing.assert_array_equal(best_so_far([3, 5, 2, 6], "min"), [3, 3, 2, 2])
+
+
+# Folders
+
+CONFIG = {"seed": 0, "data": {"train": 65}}
+
+
+def begin(folder, config=CONFIG, record=False, work=True):
+    (folder / "work").mkdir(parents=True) if work else folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    if record:
+        (folder / "record.json").write_text("{}")
+
+
+def test_a_search_goes_on_in_its_own_folder(tmp_path):
+    assert choose_folder(tmp_path, "s", False, CONFIG) == (tmp_path / "s", [])
+    begin(tmp_path / "s")
+    assert choose_folder(tmp_path, "s", False, CONFIG) == (tmp_path / "s", [])
+    begin(tmp_path / "t", record=True)
+    assert choose_folder(tmp_path, "t", True, CONFIG) == (tmp_path / "t", [])
+
+
+def test_another_search_gets_another_folder(tmp_path):
+    begin(tmp_path / "s", CONFIG | {"seed": 1}, record=True)
+    assert choose_folder(tmp_path, "s", False, CONFIG) == (tmp_path / "s-2", [])
+    begin(tmp_path / "s-2")
+    assert choose_folder(tmp_path, "s", False, CONFIG) == (tmp_path / "s-2", [])
+    with pytest.raises(UserError, match="s holds another search, of other seed; choose another --name, or replace"):
+        choose_folder(tmp_path, "s", True, CONFIG)
+    assert choose_folder(tmp_path, "s", True, CONFIG, force=True) == (tmp_path / "s", [])
+
+
+def test_a_clones_record_is_not_overwritten(tmp_path):
+    begin(tmp_path / "s", record=True, work=False)
+    folder, notices = choose_folder(tmp_path, "s", False, CONFIG)
+    assert folder == tmp_path / "s-2" and "as in a fresh clone" in notices[0] and len(notices) == 1
+    with pytest.raises(UserError, match="as in a fresh clone.*--name"):
+        choose_folder(tmp_path, "s", True, CONFIG)
+    assert choose_folder(tmp_path, "s", False, CONFIG, force=True)[0] == tmp_path / "s"
