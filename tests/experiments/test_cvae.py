@@ -1,0 +1,305 @@
+"""What a user of `cvae.py` sees before anything is trained; what recipes are made of; what the judge's record says."""
+
+import json
+import shlex
+import time
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+
+from experiments import cvae, cvae_recipes
+from experiments.cvae import overrides, parse_arguments, pick_models
+from experiments.cvae_recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
+from experiments.harness import runs
+from experiments.harness.datasets import Choice
+from experiments.harness.errors import UserError
+from experiments.harness.hardware import Hardware
+from tests.experiments.sessions import ROOT, closed, files, quick, run_here
+
+SCRIPT = ROOT / "experiments" / "cvae.py"
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (["--dataa", "mnist"], "unrecognized arguments: --dataa mnist"),
+        (["--wrong-labels"], "unrecognized arguments: --wrong-labels"),  # an abbreviation would end up in records
+        (["mnist"], "unrecognized arguments: mnist"),
+        (["--data", "fashion"], "argument --data: invalid choice: 'fashion' (choose from "),
+        (["--preset", "demo"], "argument --preset: invalid choice: 'demo'"),
+        (["--likelihood", "normal"], "argument --likelihood: invalid choice: 'normal'"),
+        (["--prior", "flat"], "argument --prior: invalid choice: 'flat'"),
+        (["--precision", "int8"], "argument --precision: invalid choice: 'int8'"),
+        (["--epochs", "0"], "argument --epochs: must be at least 1, received 0"),
+        (["--latent-dim", "8x8"], "argument --latent-dim: invalid whole_number value: '8x8'"),
+        (["--batch-size", "-8"], "argument --batch-size: must be at least 1, received -8"),
+        (["--kl-weight", "-1"], "argument --kl-weight: must be at least 0, received -1"),
+        (["--free-bits", "nan"], "argument --free-bits: must be at least 0, received nan"),
+        (["--learning-rate", "inf"], "argument --learning-rate: must be at least 0, received inf"),
+        (["--seed", "0", "-1"], "argument --seed: must be at least 0, received -1"),
+        (["--model"], "argument --model: expected at least one argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistyped_option(monkeypatch, capsys, options, line):
+    monkeypatch.setattr("sys.argv", [str(SCRIPT), *options])
+    with pytest.raises(SystemExit) as exit_:
+        cvae.main()
+    out, err = capsys.readouterr()
+    *usage, last = err.splitlines()
+    assert exit_.value.code == 2 and out == ""
+    assert last.startswith(f"cvae.py: error: {line}")
+    assert usage[0].startswith("usage: cvae.py ") and all(more.startswith(" ") for more in usage[1:])
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        (
+            ["--data", "glyphs", "--model", "standard", "densty"],
+            "--model must be one of standard or all for glyphs. Received: densty",
+        ),
+        (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
+        (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_input_that_cannot_work(tmp_path, options, line):
+    (tmp_path / "file").write_text("")
+    done = quick(tmp_path, SCRIPT, "--results", "results", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_data_that_cannot_be_had(tmp_path, data):
+    started = time.monotonic()
+    done = quick(tmp_path, SCRIPT, "--data", data, "--results", "results")
+    assert time.monotonic() - started < 15
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {data} is not prepared in") and done.stderr.count("\n") == 1
+    for part in ("Connection refused", f"tfds.load('{data}')", "--data-dir", "--data glyphs"):
+        assert part in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_answers_without_tensorflow(tmp_path):
+    done = quick(tmp_path, SCRIPT, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
+    options = "--data --data-dir --preset --model --seed --epochs --latent-dim --label-dim --likelihood --prior"
+    options += " --kl-weight --free-bits --learning-rate --batch-size --precision --results --force --dry-run"
+    assert all(word in text for word in (*options.split(), "--wrong-labels-only", "cifar10:control,density."))
+
+
+def test_names_offered_are_those_the_library_knows():
+    from tfcvae.likelihoods import LIKELIHOODS
+    from tfcvae.priors import PRIORS
+
+    assert set(cvae.LIKELIHOODS) == set(LIKELIHOODS) and set(cvae.PRIORS) == set(PRIORS)
+
+
+def test_defaults_leave_the_recipe_alone():
+    args = parse_arguments([])
+    assert (args.data, args.preset, args.model, args.seed) == ("auto", "auto", None, [0])
+    assert overrides(args) == {} and args.results == ROOT / "results"
+    assert (args.force, args.dry_run, args.wrong_labels_only) == (False, False, False)
+    assert (args.precision, args.data_dir) == ("auto", None)
+
+
+def test_options_become_overrides():
+    args = parse_arguments(shlex.split("--seed 2 1 2 --epochs 3 --latent-dim 8 --kl-weight 0 --prior class"))
+    assert args.seed == [2, 1]  # each once
+    assert overrides(args) == {"epochs": 3, "latent_dim": 8, "kl_weight": 0.0, "prior": "class"}
+    options = {"--label-dim": 7, "--likelihood": "gaussian", "--free-bits": 0.25, "--learning-rate": 0.01}
+    options["--batch-size"] = 64
+    args = parse_arguments([str(word) for pair in options.items() for word in pair])
+    assert overrides(args) == {name[2:].replace("-", "_"): value for name, value in options.items()}
+
+
+def test_models_are_the_datasets_own():
+    assert pick_models(None, "mnist") == ["standard"] and pick_models(None, "cifar10") == ["control"]
+    assert pick_models(["density", "control", "density"], "cifar10") == ["density", "control"]
+    assert pick_models(["density", "all"], "cifar10") == ["control", "density"]
+    with pytest.raises(UserError, match="--model must be one of standard or all for mnist. Received: control"):
+        pick_models(["standard", "control"], "mnist")
+
+
+def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
+    for name, value in closed(tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+    options = shlex.split("--preset smoke --precision float32 --seed 0 1 --latent-dim 6 --prior class --dry-run")
+    code, out, err = run_here(monkeypatch, capfd, cvae, *options, "--results", tmp_path / "results")
+    assert (code or 0, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("Data: glyphs, because mnist is not prepared in ")  # auto, without a network
+    assert "tfds.load('mnist')" in lines[0]
+    assert any(line.endswith("XLA off") and "float32 (as asked)" in line for line in lines)
+    assert "glyphs: 500 train images (50 of them for validation), 100 test images." in lines
+
+    from tfcvae.model import CVAE
+
+    parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
+    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1, bernoulli"  # 450 images an epoch
+    assert lines[-4:] == [
+        f"standard     seed 0  {work}, {parameters:,} parameters",
+        f"standard     seed 1  {work}, {parameters:,} parameters",
+        "judge tiny: 3 epochs, 1,350 images",
+        "2 of 2 models to train, 3,600 images in all. Nothing was written.",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+# Recipes
+
+
+@pytest.mark.parametrize("requested, device, preset", [("auto", "GPU", "gpu"), ("auto", "CPU", "cpu")])
+def test_auto_picks_the_preset_by_hardware(requested, device, preset):
+    assert pick_preset(requested, device) == preset
+    assert pick_preset("smoke", device) == "smoke"
+
+
+def test_latent_dim_is_units_of_a_flat_latent_and_channels_of_a_spatial_one():
+    def latent(model, overrides):
+        return make_recipe("cifar10", model, "cpu", overrides).latent_shape
+
+    assert (latent("control", {}), latent("density", {})) == ((128,), (8, 8, 16))
+    assert latent("control", {"latent_dim": 5}) == (5,)
+    assert latent("density", {"latent_dim": 5}) == (8, 8, 5)
+
+
+def test_overrides_replace_what_the_preset_and_the_model_say():
+    options = {"latent_dim": 3, "epochs": 2, "kl_weight": 0.5, "network": "base"}
+    recipe = make_recipe("mnist", "standard", "smoke", options)
+    changes = {"latent_shape": (3,), "epochs": 2, "kl_weight": 0.5, "network": "base"}
+    assert recipe.record() == make_recipe("mnist", "standard", "smoke", {}).record() | changes
+    assert options == {"latent_dim": 3, "epochs": 2, "kl_weight": 0.5, "network": "base"}  # left as it was
+    assert MODELS["mnist"]["standard"].latent_shape == (32,)
+    with pytest.raises(TypeError, match="lr"):
+        make_recipe("mnist", "standard", "cpu", {"lr": 1})
+    with pytest.raises(FrozenInstanceError):
+        recipe.epochs = 4
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("dataset, model", [(dataset, model) for dataset in MODELS for model in MODELS[dataset]])
+def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
+    from tfcvae.likelihoods import LIKELIHOODS
+    from tfcvae.networks import NETWORKS
+    from tfcvae.priors import PRIORS
+
+    recipe = make_recipe(dataset, model, preset, {})
+    assert recipe.network in NETWORKS and recipe.likelihood in LIKELIHOODS and recipe.prior in PRIORS
+    assert (recipe.kl_weight, recipe.free_bits) == (1.0, 0.0)  # the ELBO itself, unless someone asks for less
+    assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
+    train, test = BUILTIN_SIZES[preset]
+    assert train > recipe.batch_size and recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
+    assert VALIDATION[preset] < train
+
+
+def test_presets_grow():
+    ladder = ["smoke", "cpu", "gpu"]
+    assert list(PRESETS) == list(BUILTIN_SIZES) == list(VALIDATION) == ladder
+    recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
+    assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
+    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 3_025_000, 11_990_000]
+    assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
+
+
+@pytest.mark.parametrize("images, train, epochs", [(3_000_000, 55_000, 55), (1_600, 450, 4), (100, 450, 1)])
+def test_epochs_make_up_the_budget(images, train, epochs):
+    assert cvae_recipes.Recipe(images=images).epochs_for(train) == epochs
+    assert cvae_recipes.Recipe(images=images, epochs=7).epochs_for(train) == 7
+
+
+# The judge
+
+
+GLYPHS = Choice("glyphs", "builtin", None, "")
+MACHINE = Hardware("CPU", "some CPU", 2, 0, "float32", False, "as asked")
+
+
+@pytest.fixture(scope="module")
+def data():
+    from experiments.cvae_training import LabelledImages
+
+    return LabelledImages(GLYPHS, "smoke")
+
+
+@pytest.fixture(scope="module")
+def judged(data, tmp_path_factory):
+    """A results folder with a trained judge; what `ready` returned for it."""
+    from experiments.cvae_judge import Judge
+
+    results = tmp_path_factory.mktemp("judge") / "results"
+    return results, *Judge(GLYPHS, "smoke", data, MACHINE, results).ready()
+
+
+def test_the_judge_leaves_a_record(data, judged):
+    results, read, facts = judged
+    folder = results / "judge" / "glyphs" / "smoke" / "tiny" / "seed-0"
+    record = json.loads((folder / "record.json").read_text())
+    assert (record["experiment"], record["dataset"], record["variant"], record["seed"]) == (
+        "judge",
+        "glyphs",
+        "tiny",
+        0,
+    )
+    right = {}
+    for split, count in (("validation", 50), ("test", 100)):
+        images, labels = data.arrays(split)
+        right[split] = read(images) == labels
+        assert record["data"][split] == len(labels) == count
+        assert record[f"{split}_accuracy"] == right[split].mean()
+    assert record["accuracy"] == (right["validation"].sum() + right["test"].sum()) / 150
+    names = ("accuracy", "validation_accuracy", "test_accuracy")
+    assert facts == {name: record[name] for name in names} | {"folder": "judge/glyphs/smoke/tiny/seed-0"}
+    assert record["validation"]["accuracy"] == pytest.approx(record["validation_accuracy"])  # of the best epoch
+    assert record["images_seen"] == 3 * 14 * 32 and record["config"]["epochs"] == 3
+    assert record["data"]["fingerprint"] == data.fingerprint
+
+
+def test_a_trained_judge_is_loaded_not_trained_again(data, judged, capsys):
+    from experiments.cvae_judge import Judge
+
+    results, read, facts = judged
+    before = files(results)
+    again, same = Judge(GLYPHS, "smoke", data, MACHINE, results).ready()
+    assert same == facts and files(results) == before and " | loss " not in capsys.readouterr().out
+    images, _ = data.arrays("test")
+    np.testing.assert_array_equal(again(images), read(images))
+
+
+def test_a_judge_of_other_data_or_precision_is_another(data, judged):
+    from experiments.cvae_judge import Judge
+
+    results, _, _ = judged
+    other = Judge(GLYPHS, "smoke", data, replace(MACHINE, precision="mixed_bfloat16"), results)
+    assert other.left() == [("tiny", 0)] and other.folder.name.startswith("smoke-")
+    folder = runs.seed_folder(other.folder, "tiny", 0)
+    with pytest.raises(UserError, match=f"{folder} holds no trained judge. Train a model first."):
+        other.trained()
+
+
+def test_a_judge_that_diverges_is_one_line(data, tmp_path, monkeypatch, capsys):
+    from experiments import cvae_judge
+
+    monkeypatch.setitem(cvae_judge.RECIPES, "glyphs", replace(cvae_judge.RECIPES["glyphs"], learning_rate=1e30))
+    with pytest.raises(UserError, match="The judge of glyphs could not be trained. Try --precision float32."):
+        cvae_judge.Judge(GLYPHS, "smoke", data, MACHINE, tmp_path / "results").ready()
+    assert capsys.readouterr().err.startswith("error: tiny seed 0 stopped: the loss became ")
+    assert not list(tmp_path.rglob("record.json"))
+
+
+def test_judges_are_trained_in_full_outside_the_smoke_preset(data, tmp_path):
+    from experiments.cvae_judge import RECIPES, Judge
+    from tfcvae.judge import JUDGES
+
+    judge = Judge(GLYPHS, "cpu", data, MACHINE, tmp_path)
+    assert (judge.recipe, judge.variant, judge.epochs) == (RECIPES["glyphs"], "small", {"small": 8})
+    assert set(RECIPES) == set(MODELS) and {recipe.network for recipe in RECIPES.values()} <= set(JUDGES)
+    assert [RECIPES[name].flip for name in MODELS] == [False, True, False, False]  # a mirrored digit is none
