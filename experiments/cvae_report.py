@@ -39,7 +39,7 @@ column says otherwise; the judge only measures.
 JUDGE = """## Judge
 
 Small classifiers of real images. They say which class a generated image shows, and that is all they are used for: no
-loss, gradient or choice of model comes from them. Their own accuracy on real images they were not trained on:
+loss, gradient or checkpoint comes from them. Their own accuracy on real images they were not trained on:
 """
 
 PICTURES = {

@@ -2,11 +2,10 @@
 
     python experiments/tune_cvae.py --data mnist
     python experiments/tune_cvae.py --data cifar10 --model density --tuner random --trials 8 --max-epochs 6
-    python experiments/tune_cvae.py --preset smoke --data glyphs           # under a minute
+    python experiments/tune_cvae.py --preset smoke --data glyphs           # to try it out
 
 Hyperband after Li et al. 2018 through Keras Tuner; the score is the best ELBO on validation images over a trial's
-epochs, and the test split is never looked at. Time: an hour or two on 2 cores. Killed, the same command goes on where
-it was.
+epochs, and the test split is never looked at. Killed, the same command goes on where it was.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python experiments/tune_unet.py                                        # real data where it can be had, else shapes
     python experiments/tune_unet.py --tuner bayesian --trials 20 --max-epochs 12
-    python experiments/tune_unet.py --preset smoke --data shapes           # under a minute
+    python experiments/tune_unet.py --preset smoke --data shapes           # to try it out
 
 Hyperband after Li et al. 2018 through Keras Tuner; the score is the best validation IoU over a trial's epochs, and the
-test split is never looked at. Time: about an hour on 2 cores. Killed, the same command goes on where it was.
+test split is never looked at. Killed, the same command goes on where it was.
 """
 
 import argparse
