@@ -19,6 +19,7 @@ from experiments.cvae_recipes import LIKELIHOODS, MODELS, OPTIONS, PRESETS, PRIO
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
+from experiments.harness.start import start  # noqa: E402
 
 
 def parse_arguments(argv=None):
@@ -93,19 +94,11 @@ def main():
     choice = datasets.choose(args.data, "mnist", builtin, args.data_dir)
     models, options = pick_models(args.model, choice.name), overrides(args)
     check_recipes(args, options, choice.name, models)
-    if not args.dry_run:
-        runs.check_writable(args.results)
-    if choice.notice:
-        print(choice.notice)
-    if args.dry_run and choice.source == "download":
-        print("How much work it is depends on the size of the data, which a dry run does not download.")
+    machine = start(choice, args)
+    if not machine:
         return 0
-    print("Starting TensorFlow ...", flush=True)
-    hardware.import_tensorflow()
     from experiments import cvae_run
 
-    machine = hardware.decide(args.precision, args.strategy)
-    print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device)
     run = cvae_run.Run(choice, preset, options, models, args.seed, machine, args.results)
     if args.dry_run:

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
+from experiments.harness.start import start  # noqa: E402
 from experiments.unet_recipes import (  # noqa: E402
     MATRIX,
     PRESETS,
@@ -94,23 +95,15 @@ def main():
     options = overrides(args)
     check_recipes(args, options)
     choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
-    if not args.dry_run:
-        runs.check_writable(args.results)
-    if choice.notice:
-        print(choice.notice)
-    if args.dry_run and choice.source == "download":
-        print("How much work it is depends on the size of the data, which a dry run does not download.")
+    machine = start(choice, args)
+    if not machine:
         return 0
-    print("Starting TensorFlow ...", flush=True)
-    hardware.import_tensorflow()
     from experiments import unet_matrix
     from tfseg.blocks import NORMALIZATIONS
 
     if options.get("normalization") not in (None, *NORMALIZATIONS):
         known, received = ", ".join(NORMALIZATIONS), options["normalization"]
         raise UserError(f"--hparams {args.hparams}: normalization must be null or one of {known}. Received: {received}")
-    machine = hardware.decide(args.precision, args.strategy)
-    print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device, choice.name)
     if args.hparams:
         print(f"Recipe: {', '.join(f'{name} {value}' for name, value in options.items())}; blocks and loss by variant.")

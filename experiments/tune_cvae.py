@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from experiments.cvae_recipes import MODELS, PRESETS, pick_preset  # noqa: E402
-from experiments.harness import datasets, hardware, runs  # noqa: E402
+from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.start import start  # noqa: E402
 from experiments.tuning_options import add_options, check_options  # noqa: E402
 
 
@@ -41,19 +42,11 @@ def main():
     model = args.model or next(iter(MODELS[choice.name]))
     if model not in MODELS[choice.name]:
         raise UserError(f"--model must be one of {', '.join(MODELS[choice.name])} for {choice.name}. Received: {model}")
-    if not args.dry_run:
-        runs.check_writable(args.results)
-    if choice.notice:
-        print(choice.notice)
-    if args.dry_run and choice.source == "download":
-        print("How much work it is depends on the size of the data, which a dry run does not download.")
+    machine = start(choice, args)
+    if not machine:
         return 0
-    print("Starting TensorFlow ...", flush=True)
-    hardware.import_tensorflow()
     from experiments import cvae_tuning, tuning
 
-    machine = hardware.decide(args.precision)
-    print(f"Hardware: {machine}")
     task = cvae_tuning.CVAETask(choice, model, pick_preset(args.preset, machine.device), args.seed, machine)
     study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
     return study.describe() if args.dry_run else study.run(force=args.force)

@@ -15,8 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness import datasets, hardware, runs  # noqa: E402
+from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import run_main  # noqa: E402
+from experiments.harness.start import start  # noqa: E402
 from experiments.tuning_options import add_options, check_options  # noqa: E402
 from experiments.unet_recipes import PRESETS, pick_preset  # noqa: E402
 
@@ -35,19 +36,11 @@ def main():
     args = parse_arguments()
     role = check_options(args)
     choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
-    if not args.dry_run:
-        runs.check_writable(args.results)
-    if choice.notice:
-        print(choice.notice)
-    if args.dry_run and choice.source == "download":
-        print("How much work it is depends on the size of the data, which a dry run does not download.")
+    machine = start(choice, args)
+    if not machine:
         return 0
-    print("Starting TensorFlow ...", flush=True)
-    hardware.import_tensorflow()
     from experiments import tuning, unet_tuning
 
-    machine = hardware.decide(args.precision)
-    print(f"Hardware: {machine}")
     preset = pick_preset(args.preset, machine.device, choice.name)
     task = unet_tuning.UNetTask(choice, preset, args.seed, machine)
     study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
