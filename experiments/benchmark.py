@@ -1,115 +1,147 @@
-"""Measures speed as ratios within one run: the article's training loop under Keras's defaults against ours.
+"""Measures speed and memory as ratios within one run: this project's training against a plain program's.
 
-    python experiments/benchmark.py            # a few minutes on 2 cores; nothing else should run meanwhile
+    python experiments/benchmark.py            # 15 minutes on 2 cores; nothing else should run meanwhile
+    python experiments/benchmark.py --quick    # a minute or two, small networks
+    python experiments/benchmark.py --parts cvae --turns 5
 
-Every setting trains the same network, the tutorial article's at its own batch size, on the same random images. The
-settings take turns, and each one's speed is that of its median turn, so that a busy moment of the machine hits all
-alike. Writes `results/benchmark/<machine>/record.json` and the speed section of `results/summary.md`.
+Every setting is a process of its own. The settings of a network take turns, so that a busy moment of the machine hits
+all alike, and each one's speed is that of its median turn. With them takes turns a product of two large matrices in the
+same precision: the machine's ceiling. Writes `results/benchmark/<machine>/record.json`, `results/benchmark.md` and the
+speed section of `results/summary.md`, all at the end: a run that is killed leaves nothing.
 """
 
 import argparse
-import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from experiments.benchmarks.children import Child, ChildFailed  # noqa: E402
+from experiments.benchmarks.plan import (  # noqa: E402
+    PARTS,
+    check,
+    folder_name,
+    make_rows,
+    make_sizes,
+    workloads,
+)
+from experiments.benchmarks.turns import Progress, Turns, plan_turns  # noqa: E402
 from experiments.harness import hardware, runs  # noqa: E402
-from experiments.harness.errors import run_main  # noqa: E402
+from experiments.harness.errors import UserError, run_main  # noqa: E402
 
-SETTINGS = {
-    "Keras's defaults": {"precision": "float32", "jit_compile": "auto"},
-    "without XLA": {"precision": "float32", "jit_compile": False},
-    "with XLA": {"precision": "float32", "jit_compile": True},
-    "this project": {"precision": "auto", "jit_compile": None},
-}
-"""Precision and `jit_compile` of each row; None is what `hardware.decide` says of this machine. Keras's own `"auto"`
-becomes True or False by the devices that it sees; the record says which."""
+MEMORY_READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
+PHOTO_SIZE = 256  # pixels, of the `memory` part's training images
+READ_SECONDS = 15  # a guess at what one of its processes takes
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     add = parser.add_argument
-    add("--image-size", type=runs.whole(16), default=128, help="side in pixels (default: %(default)s)")
-    add("--filters", type=runs.whole(1), default=32, help="channels of the first level (default: %(default)s)")
-    add("--batch-size", type=runs.whole(1), default=32, help="default: %(default)s")
-    add("--turns", type=runs.whole(1), default=3, help="how often each setting is timed (default: %(default)s)")
-    add("--seconds", type=runs.whole(1), default=10, help="length of a turn, at least one step (default: %(default)s)")
+    add("--quick", action="store_true", help="a quick look: small networks, short turns, the two settings that matter")
+    add("--parts", nargs="+", choices=PARTS, metavar="PART",
+        help=f"any of {', '.join(PARTS)} (default: all; with --quick, unet and cvae)")  # fmt: skip
+    add("--settings", choices=["all", "default"],
+        help="all: each precision, with and without XLA; default: this project's choice and Keras's "
+             "(default: all; with --quick, default)")  # fmt: skip
+    add("--image-size", type=runs.whole(16), help="side of the U-Net's images in pixels (default: 128)")
+    add("--filters", type=runs.whole(1), help="channels of the U-Net's first level (default: 64; with --quick, 16)")
+    add("--batch-size", type=runs.whole(1), help="of the U-Net (default: 8, on a GPU 32)")
+    add("--turns", type=runs.whole(1), help="how often each setting is timed (default: 3)")
+    add("--seconds", type=runs.number(0),
+        help="length of a turn, one step at least; 0.4 times as long for conditional VAEs "
+             "(default: 4; with --quick, 0.5)")  # fmt: skip
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.parts = args.parts and tuple(part for part in PARTS if part in args.parts)
+    return args
 
 
-def build_step(precision, jit_compile, args):
-    """The article's network, compiled, and a function that does one training step of it on random images."""
-    import keras
-    import numpy as np
-
-    from tfseg.losses import LOSSES
-    from tfseg.tutorial import build_tutorial_unet
-
-    keras.mixed_precision.set_global_policy(precision)
-    model = build_tutorial_unet((args.image_size, args.image_size, 3), args.filters)
-    model.compile(keras.optimizers.Adam(), LOSSES["bce"], jit_compile=jit_compile)
-    rng = np.random.default_rng(0)
-    images = rng.random((args.batch_size, args.image_size, args.image_size, 3), dtype=np.float32)
-    targets = rng.integers(0, 3, (args.batch_size, args.image_size, args.image_size, 1), dtype=np.uint8)
-    return model, lambda: model.train_on_batch(images, targets)
+def overrides(args):
+    """The fields of `Sizes` that the command line sets."""
+    names = ("parts", "settings", "image_size", "filters", "batch_size", "turns", "seconds")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def images_per_second(step, batch_size, seconds):
-    """Runs steps for so many seconds, at least one; returns images a second."""
-    started, steps = time.perf_counter(), 0
-    while not steps or time.perf_counter() - started < seconds:
-        step()
-        steps += 1
-    return steps * batch_size / (time.perf_counter() - started)
+def measure(preset, options):
+    """Measures everything.
+
+    Args:
+        preset: a name in `benchmarks.plan.PRESETS`.
+        options: fields of `Sizes` that the user set.
+
+    Returns:
+        The record.
+    """
+    with Child("experiments.benchmarks.services:MachineService") as machine:
+        found = machine.call("describe")
+        sizes = make_sizes(preset, options, found["hardware"]["device"])
+        precisions = found["precisions"]
+        print(f"Hardware: {hardware.Hardware(**found['hardware'])}. Precisions: {', '.join(precisions)}.", flush=True)
+        reads = MEMORY_READS if "memory" in sizes.parts else ()
+        plan = plan_turns(sizes, found["hardware"], precisions) | {_label(*read): (READ_SECONDS, 1) for read in reads}
+        progress = Progress(plan)
+        products = {precision: machine.call("prepare_product", precision) for precision in precisions}
+        measured = {}
+        for workload in workloads(sizes):
+            rows = make_rows(workload, sizes.settings, precisions, found["hardware"])
+            measured[workload] = Turns(workload, sizes, rows, products, machine, progress).run()
+    memory = measure_pipeline_memory(progress) if reads else None
+    return {
+        "experiment": "benchmark",
+        "command": runs.command_line(),
+        "sizes": sizes.record(),
+        "workloads": measured,
+        "pipeline_memory": memory,
+        "hardware": found["hardware"],
+        "versions": found["versions"],
+    }
+
+
+def measure_pipeline_memory(progress):
+    """The memory of the U-Net's input pipeline by cache and size of the dataset, each in a process of its own."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for cache, photos in MEMORY_READS:
+            started = time.perf_counter()
+            with Child("experiments.benchmarks.memory:PipelineMemory", cache, photos, PHOTO_SIZE, folder) as child:
+                rows.append({"cache": cache, "photos": photos, **child.call("measure")})
+            text = f"{(rows[-1]['peak'] - rows[-1]['start']) / 2**20:.0f} MiB"
+            progress.measured(_label(cache, photos), time.perf_counter() - started, text)
+    return {"image_size": PHOTO_SIZE, "rows": rows}
+
+
+def _label(cache, photos):
+    return f"input pipeline, cache {cache}, {photos} photos"
 
 
 def main():
     args = parse_arguments()
+    preset, options = "quick" if args.quick else "full", overrides(args)
+    check(options)
     runs.check_writable(args.results)
     print("Starting TensorFlow ...", flush=True)
-    hardware.import_tensorflow()
-    import numpy as np
-
+    try:
+        record = measure(preset, options)
+    except ChildFailed as error:
+        raise UserError(f"the benchmark stopped, nothing was written: {error}") from None
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
+    folder = args.results / "benchmark" / folder_name(record["hardware"], preset, options)
+    runs.write_json(folder / runs.RECORD, record)
+    from experiments.benchmarks.report import write_page
     from experiments.harness import report
     from experiments.sections import SECTIONS
 
-    machine = hardware.decide()
-    print(f"Hardware: {machine}")
-    rows, steps = {}, {}
-    for name, setting in SETTINGS.items():
-        precision = machine.precision if setting["precision"] == "auto" else setting["precision"]
-        jit_compile = machine.xla if setting["jit_compile"] is None else setting["jit_compile"]
-        model, steps[name] = build_step(precision, jit_compile, args)
-        rows[name] = {"precision": precision, "jit_compile": jit_compile, "xla": model.jit_compile, "turns": []}
-        started = time.perf_counter()
-        steps[name]()
-        rows[name]["first_step_seconds"] = time.perf_counter() - started
-        print(f"{name}: first step, compilation included, {rows[name]['first_step_seconds']:.1f} s", flush=True)
-    for turn in range(args.turns):
-        for name, step in steps.items():
-            rows[name]["turns"].append(images_per_second(step, args.batch_size, args.seconds))
-            print(f"turn {turn + 1}/{args.turns}, {name}: {rows[name]['turns'][-1]:.2f} images/s", flush=True)
-    for row in rows.values():
-        row["images_per_second"] = float(np.median(row["turns"]))
-    record = {
-        "experiment": "benchmark",
-        "command": runs.command_line(),
-        "network": "tutorial",
-        "image_size": args.image_size,
-        "filters": args.filters,
-        "batch_size": args.batch_size,
-        "rows": rows,
-        "hardware": machine.record(),
-        "versions": runs.versions(),
-    }
-    slug = re.sub(r"\W+", "-", f"{machine.device} {machine.name} {machine.cores} cores".lower()).strip("-")
-    runs.write_json(args.results / "benchmark" / slug / runs.RECORD, record)
+    print(f"Page: {write_page(args.results)}")
     print(f"Summary: {report.write_summary(args.results, SECTIONS)}")
+    return int(any("failed" in row for part in record["workloads"].values() for row in part["rows"]))
 
 
 if __name__ == "__main__":
-    run_main(main)
+    sys.exit(run_main(main))

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvae_recipes import LIKELIHOODS, MODELS, OPTIONS, PRESETS, PRIORS, Recipe, make_recipe, pick_preset  # noqa: E402
+from experiments.cvaes.recipes import LIKELIHOODS, MODELS, OPTIONS, PRESETS, PRIORS, Recipe, make_recipe, pick_preset  # noqa: E402
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
@@ -97,7 +97,7 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
-    from experiments import cvae_run
+    from experiments.cvaes import run as cvae_run
 
     preset = pick_preset(args.preset, machine.device)
     run = cvae_run.Run(choice, preset, options, models, args.seed, machine, args.results)

@@ -13,12 +13,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments import cvae_report, unet_report  # noqa: E402
+from experiments.benchmarks import report as benchmark_report  # noqa: E402
+from experiments.cvaes import report as cvae_report  # noqa: E402
 from experiments.harness import report  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.runs import write_atomic  # noqa: E402
+from experiments.unets import report as unet_report  # noqa: E402
 
-SHORT_TABLES = {"unet": unet_report.short_table, "cvae": cvae_report.short_table}
+SHORT_TABLES = {
+    "unet": unet_report.short_table,
+    "cvae": cvae_report.short_table,
+    "benchmark": benchmark_report.short_table,
+}
 """By experiment, which is the first part of FOLDER."""
 
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

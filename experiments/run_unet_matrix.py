@@ -19,7 +19,7 @@ from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
-from experiments.unet_recipes import (  # noqa: E402
+from experiments.unets.recipes import (  # noqa: E402
     MATRIX,
     PRESETS,
     TARGETS,
@@ -98,7 +98,7 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
-    from experiments import unet_matrix
+    from experiments.unets import matrix as unet_matrix
     from tfseg.blocks import NORMALIZATIONS
 
     if options.get("normalization") not in (None, *NORMALIZATIONS):

@@ -1,9 +1,9 @@
 """The sections of `results/summary.md`, by experiment, in the order of the page."""
 
-from experiments.benchmark_report import benchmark_section
-from experiments.cvae_report import cvae_section, judge_section
-from experiments.tuning_report import tuning_section
-from experiments.unet_report import unet_section
+from experiments.benchmarks.report import benchmark_section
+from experiments.cvaes.report import cvae_section, judge_section
+from experiments.searches.report import tuning_section
+from experiments.unets.report import unet_section
 
 SECTIONS = {
     "unet": unet_section,

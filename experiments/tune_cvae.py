@@ -15,11 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvae_recipes import MODELS, PRESETS, pick_preset  # noqa: E402
+from experiments.cvaes.recipes import MODELS, PRESETS, pick_preset  # noqa: E402
 from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
-from experiments.tuning_options import add_options, check_options  # noqa: E402
+from experiments.searches.options import add_options, check_options  # noqa: E402
 
 
 def parse_arguments(argv=None):
@@ -45,10 +45,11 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
-    from experiments import cvae_tuning, tuning
+    from experiments.cvaes import tuning as cvae_tuning
+    from experiments.searches.study import Study
 
     task = cvae_tuning.CVAETask(choice, model, pick_preset(args.preset, machine.device), args.seed, machine)
-    study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
+    study = Study(task, args, args.max_epochs or task.max_epochs(), role)
     return study.describe() if args.dry_run else study.run(force=args.force)
 
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import run_main  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
-from experiments.tuning_options import add_options, check_options  # noqa: E402
-from experiments.unet_recipes import PRESETS, pick_preset  # noqa: E402
+from experiments.searches.options import add_options, check_options  # noqa: E402
+from experiments.unets.recipes import PRESETS, pick_preset  # noqa: E402
 
 
 def parse_arguments(argv=None):
@@ -39,11 +39,12 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
-    from experiments import tuning, unet_tuning
+    from experiments.searches.study import Study
+    from experiments.unets import tuning as unet_tuning
 
     preset = pick_preset(args.preset, machine.device, choice.name)
     task = unet_tuning.UNetTask(choice, preset, args.seed, machine)
-    study = tuning.Study(task, args, args.max_epochs or task.max_epochs(), role)
+    study = Study(task, args, args.max_epochs or task.max_epochs(), role)
     return study.describe() if args.dry_run else study.run(force=args.force)
 
 

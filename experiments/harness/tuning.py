@@ -31,7 +31,7 @@ class Search(BaseTuner):
         run: function of a `Trial` and its folder that trains it and returns a dictionary: `score`, `epoch`, `seconds`
             and whatever else is to be remembered of the trial, JSON-like.
         tag: the value of the hyperparameter `TAG` in this process's search space.
-        role: `"alone"`, `"chief"` or `"worker"`; Keras Tuner reads it from the same variables as `tuning_options.role`.
+        role: `"alone"`, `"chief"` or `"worker"`; Keras Tuner reads it as `searches.options.role` does.
     """
 
     def __init__(self, oracle, folder, run, tag, role="alone"):

@@ -8,9 +8,10 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from experiments import cvae, cvae_recipes
+from experiments import cvae
 from experiments.cvae import overrides, parse_arguments, pick_models
-from experiments.cvae_recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
+from experiments.cvaes import recipes as cvae_recipes
+from experiments.cvaes.recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
 from experiments.harness import runs
 from experiments.harness.datasets import Choice
 from experiments.harness.errors import UserError
@@ -225,7 +226,7 @@ MACHINE = Hardware("CPU", "some CPU", 2, 0, "float32", False, "as asked")
 
 @pytest.fixture(scope="module")
 def data():
-    from experiments.cvae_training import LabelledImages
+    from experiments.cvaes.training import LabelledImages
 
     return LabelledImages(GLYPHS, "smoke")
 
@@ -233,7 +234,7 @@ def data():
 @pytest.fixture(scope="module")
 def judged(data, tmp_path_factory):
     """A results folder with a trained judge; what `ready` returned for it."""
-    from experiments.cvae_judge import Judge
+    from experiments.cvaes.judge import Judge
 
     results = tmp_path_factory.mktemp("judge") / "results"
     return results, *Judge(GLYPHS, "smoke", data, MACHINE, results).ready()
@@ -264,7 +265,7 @@ def test_the_judge_leaves_a_record(data, judged):
 
 
 def test_a_trained_judge_is_loaded_not_trained_again(data, judged, capsys):
-    from experiments.cvae_judge import Judge
+    from experiments.cvaes.judge import Judge
 
     results, read, facts = judged
     before = files(results)
@@ -275,7 +276,7 @@ def test_a_trained_judge_is_loaded_not_trained_again(data, judged, capsys):
 
 
 def test_a_judge_of_other_data_or_precision_is_another(data, judged):
-    from experiments.cvae_judge import Judge
+    from experiments.cvaes.judge import Judge
 
     results, _, _ = judged
     other = Judge(GLYPHS, "smoke", data, replace(MACHINE, precision="mixed_bfloat16"), results)
@@ -286,7 +287,7 @@ def test_a_judge_of_other_data_or_precision_is_another(data, judged):
 
 
 def test_a_judge_that_diverges_is_one_line(data, tmp_path, monkeypatch, capsys):
-    from experiments import cvae_judge
+    from experiments.cvaes import judge as cvae_judge
 
     monkeypatch.setitem(cvae_judge.RECIPES, "glyphs", replace(cvae_judge.RECIPES["glyphs"], learning_rate=1e30))
     with pytest.raises(UserError, match="The judge of glyphs could not be trained. Try --precision float32."):
@@ -296,7 +297,7 @@ def test_a_judge_that_diverges_is_one_line(data, tmp_path, monkeypatch, capsys):
 
 
 def test_judges_are_trained_in_full_outside_the_smoke_preset(data, tmp_path):
-    from experiments.cvae_judge import RECIPES, Judge
+    from experiments.cvaes.judge import RECIPES, Judge
     from tfcvae.judge import JUDGES
 
     judge = Judge(GLYPHS, "cpu", data, MACHINE, tmp_path)

@@ -3,7 +3,8 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from experiments import cvae_figures, cvae_plots
+from experiments.cvaes import figures as cvae_figures
+from experiments.cvaes import plots as cvae_plots
 from experiments.harness import figures, labels, sheets
 
 DIGITS = list("0123456789")

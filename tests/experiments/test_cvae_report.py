@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cvae_report
-from experiments.cvae_report import cvae_section, draw_pictures, judge_section, short_table
+from experiments.cvaes import report as cvae_report
+from experiments.cvaes.report import cvae_section, draw_pictures, judge_section, short_table
 from experiments.harness import report
 from experiments.harness.errors import UserError
 
@@ -233,7 +233,7 @@ def test_only_headline_models_are_shown_class_by_class(tmp_path, traded):
 
 
 def test_validation_bits_follow_from_the_validation_elbo(traded):
-    from experiments.cvae_tables import trade_off
+    from experiments.cvaes.tables import trade_off
 
     traded[0]["validation"]["negative_elbo"] = 11_000.0
     points = {point["name"]: point for point in trade_off(traded)}
@@ -352,7 +352,7 @@ def test_a_broken_history_is_named(tmp_path):
 
 def test_report_and_figures_need_neither_tensorflow_nor_matplotlib():
     code = (
-        "import sys, experiments.cvae_report, experiments.cvae_figures; loaded = set(sys.modules);"
+        "import sys, experiments.cvaes.report, experiments.cvaes.figures; loaded = set(sys.modules);"
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(cvae_report.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(cvae_report.__file__).parents[2])

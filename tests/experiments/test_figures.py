@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import unet_report
 from experiments.harness import figures
 from experiments.harness.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
+from experiments.unets import report as unet_report
 
 
 def blend(colour, grey=100, alpha=0.5):
@@ -159,8 +159,8 @@ def test_comparison_of_chosen_images_shows_them_all(drawn):
 
 def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
     code = (
-        "import sys, experiments.unet_report, experiments.harness.figures as f; loaded = set(sys.modules);"
+        "import sys, experiments.unets.report, experiments.harness.figures as f; loaded = set(sys.modules);"
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded;"
         "f.new_figure(1, 1); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[2])

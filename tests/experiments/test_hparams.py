@@ -11,7 +11,7 @@ from experiments import cvae
 from experiments.harness.errors import UserError
 from experiments.harness.hparams import read_hparams
 from experiments.run_unet_matrix import check_recipes, overrides, parse_arguments
-from experiments.unet_recipes import MATRIX, make_recipe
+from experiments.unets.recipes import MATRIX, make_recipe
 
 FOUND = {
     "down": "strided",

@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from experiments.unet_recipes import BUILTIN_SIZES, MATRIX, PRESETS, VARIANTS, Recipe, make_recipe, pick_preset
+from experiments.unets.recipes import BUILTIN_SIZES, MATRIX, PRESETS, VARIANTS, Recipe, make_recipe, pick_preset
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
 from tfseg.losses import LOSSES
 

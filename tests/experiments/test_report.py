@@ -6,7 +6,7 @@ import pytest
 
 from experiments.harness import report
 from experiments.harness.errors import UserError
-from experiments.unet_report import draw_pictures, unet_section
+from experiments.unets.report import draw_pictures, unet_section
 
 VARIANTS = {
     "mp-tr-bce": ("maxpool", "transpose", "bce"),

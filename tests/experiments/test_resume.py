@@ -228,7 +228,7 @@ def test_every_kind_of_model_ends_with_scores(tmp_path, here, options, variant, 
 def test_a_diverging_model_is_named_and_the_others_go_on(tmp_path):
     absurd = """
 import dataclasses, runpy, sys
-from experiments import unet_recipes
+from experiments.unets import recipes as unet_recipes
 unet_recipes.PRESETS["smoke"] = dataclasses.replace(unet_recipes.PRESETS["smoke"], learning_rate=1e30)
 sys.argv = sys.argv[1:]
 sys.argv[sys.argv.index("strconv-ups-dice")] = "tutorial"  # which has a learning rate of its own

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from experiments.run_unet_matrix import overrides, parse_arguments
-from experiments.unet_recipes import MATRIX, VARIANTS
+from experiments.unets.recipes import MATRIX, VARIANTS
 from tests.experiments.sessions import ROOT, quick, start
 
 SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"

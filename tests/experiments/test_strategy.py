@@ -23,8 +23,8 @@ UNET_STEPS = """
 import dataclasses, json
 import keras, numpy as np
 from experiments.harness import hardware
-from experiments.unet_recipes import PRESETS, VARIANTS
-from experiments.unet_training import build_model
+from experiments.unets.recipes import PRESETS, VARIANTS
+from experiments.unets.training import build_model
 from tfseg.metrics import ForegroundIoU
 
 rng = np.random.default_rng(0)

@@ -14,8 +14,8 @@ import tensorflow as tf
 from experiments.harness.errors import UserError
 from experiments.harness.schedules import OneCycle
 from experiments.harness.training import Checkpoint, Progress, TrainingDiverged, history_csv, save_model, train
-from experiments.unet_recipes import make_recipe
-from experiments.unet_training import build_model
+from experiments.unets.recipes import make_recipe
+from experiments.unets.training import build_model
 
 EPOCHS = 4
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from experiments import tune_cvae
-from experiments.cvae_recipes import OPTIONS, make_recipe
+from experiments.cvaes.recipes import OPTIONS, make_recipe
 from experiments.harness import hardware
 from tests.experiments.sessions import ROOT, quick, run_here
 
@@ -39,7 +39,7 @@ class Images:
     ],
 )
 def test_space_holds_what_compares(dataset, model, latents, likelihoods):
-    from experiments.cvae_tuning import CVAETask
+    from experiments.cvaes.tuning import CVAETask
     from experiments.harness.oracles import describe_space
 
     task = object.__new__(CVAETask)
@@ -54,7 +54,7 @@ def test_space_holds_what_compares(dataset, model, latents, likelihoods):
 
 def test_a_search(tmp_path, monkeypatch, capfd):
     hardware.import_tensorflow()
-    from experiments.cvae_tuning import CVAETask
+    from experiments.cvaes.tuning import CVAETask
 
     built = []
 

@@ -10,8 +10,8 @@ from experiments import tune_unet
 from experiments.harness import hardware
 from experiments.harness.errors import UserError
 from experiments.harness.hparams import read_hparams
-from experiments.tuning_options import VARIABLES, check_options, role
-from experiments.unet_recipes import VARIANT_FIELDS, Recipe
+from experiments.searches.options import VARIABLES, check_options, role
+from experiments.unets.recipes import VARIANT_FIELDS, Recipe
 from tests.experiments.sessions import ROOT, Session, kill_after, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "tune_unet.py"
@@ -107,7 +107,7 @@ def read(results, file="record.json", name=f"{NAME}-random"):
 
 
 def test_a_search_with_a_failed_trial(tmp_path, here, monkeypatch):
-    from experiments.unet_tuning import UNetTask
+    from experiments.unets.tuning import UNetTask
 
     built = []
 
@@ -147,7 +147,7 @@ def test_a_search_with_a_failed_trial(tmp_path, here, monkeypatch):
 
 @pytest.mark.slow
 def test_three_failed_trials_in_a_row_end_the_search(tmp_path, here, monkeypatch):
-    from experiments.unet_tuning import UNetTask
+    from experiments.unets.tuning import UNetTask
 
     monkeypatch.setattr(UNetTask, "build", lambda task, fields, epochs: 1 / 0)
     code, out, err = here("--tuner", "random", "--trials", "5")

@@ -8,9 +8,9 @@ from PIL import Image
 
 from experiments.harness import report
 from experiments.harness.errors import UserError
-from experiments.tuning_figures import best_so_far, draw_pictures
-from experiments.tuning_folder import choose_folder
-from experiments.tuning_report import tuning_section
+from experiments.searches.figures import best_so_far, draw_pictures
+from experiments.searches.folder import choose_folder
+from experiments.searches.report import tuning_section
 
 SPACE = {
     "loss": {"choices": ["bce", "dice"]},

@@ -21,19 +21,19 @@ from experiments.harness.clock import Clock
 from experiments.harness.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text
 from experiments.harness.training import Checkpoint, TrainingDiverged, train
 from experiments.harness.tuning import CHECKPOINT, TAG, Search
+from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
+from experiments.searches.folder import BEST, CONFIG, WORK, choose_folder
 from experiments.sections import SECTIONS
-from experiments.tuning_figures import HYPERPARAMETERS, TRIALS, draw_pictures
-from experiments.tuning_folder import BEST, CONFIG, WORK, choose_folder
 
 
 class Study:
     """One search, which may be spread over several sessions and processes.
 
     Args:
-        task: a `tuning_task.Task`.
+        task: a `searches.task.Task`.
         args: the command line, as `add_options` describes it.
         max_epochs: epochs of the longest trial.
-        role: what `tuning_options.role` returned.
+        role: what `searches.options.role` returned.
     """
 
     def __init__(self, task, args, max_epochs, role):

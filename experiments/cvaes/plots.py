@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cvae_tables import AIM, trade_off
+from experiments.cvaes.tables import AIM, trade_off
 from experiments.harness import figures
 from experiments.harness.labels import place_labels
 from experiments.harness.report import read_history, run_folders

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import keras
 import numpy as np
 
-from experiments.cvae_training import CLASSES
+from experiments.cvaes.training import CLASSES
 from experiments.harness import runs
 from experiments.harness.errors import UserError
 from experiments.harness.experiment import Experiment, Training

@@ -3,8 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from experiments import cvae_tables as tables
-from experiments.cvae_plots import draw_pictures
+from experiments.cvaes import tables
+from experiments.cvaes.plots import draw_pictures
 from experiments.harness import report
 from experiments.harness.report import field, run_folders
 

@@ -5,7 +5,7 @@ Images and wrong labels are drawn at random with a fixed seed, never picked by h
 
 import numpy as np
 
-from experiments import cvae_figures
+from experiments.cvaes import figures as cvae_figures
 from tfcvae.evaluate import wrong_labels
 
 SEED = 0

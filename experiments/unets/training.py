@@ -4,7 +4,7 @@ import keras
 
 from experiments.harness import datasets
 from experiments.harness.schedules import OneCycle
-from experiments.unet_recipes import BUILTIN_SIZES, TUTORIAL
+from experiments.unets.recipes import BUILTIN_SIZES, TUTORIAL
 from tfseg import shapes
 from tfseg.data import TARGETS
 from tfseg.losses import LOSSES

@@ -4,12 +4,12 @@ import time
 
 import keras
 
-from experiments import cvae_scores
-from experiments.cvae_gallery import draw_gallery, draw_wrong_labels
-from experiments.cvae_judge import Judge
-from experiments.cvae_plots import draw_pictures
-from experiments.cvae_recipes import MODELS, make_recipe
-from experiments.cvae_training import LabelledImages, build_model
+from experiments.cvaes import scores as cvae_scores
+from experiments.cvaes.gallery import draw_gallery, draw_wrong_labels
+from experiments.cvaes.judge import Judge
+from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.recipes import MODELS, make_recipe
+from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness import report, runs
 from experiments.harness.errors import UserError
 from experiments.harness.experiment import Experiment, Training
@@ -23,8 +23,8 @@ class Run(Experiment):
     Args:
         choice: the dataset, a `datasets.Choice`.
         preset: the preset's name.
-        overrides: what `cvae_recipes.make_recipe` takes.
-        models, seeds: what to train; names of `cvae_recipes.MODELS`.
+        overrides: what `cvaes.recipes.make_recipe` takes.
+        models, seeds: what to train; names of `cvaes.recipes.MODELS`.
         machine: a `hardware.Hardware`.
         results: folder of all results.
     """

@@ -99,7 +99,7 @@ def trade_off(records):
     """How far each model of a run obeys a wrong label and what that costs, on validation images, means over seeds.
 
     Returns:
-        What `cvae_plots.draw_tradeoff` draws, sorted by `relabel_a`, the highest first; empty for fewer than two models
+        What `cvaes.plots.draw_tradeoff` draws, by `relabel_a`, the highest first; empty for fewer than two models
         with these scores. `bits_per_dim` follows from the validation ELBO.
     """
     points = []

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from experiments.cvae_plots import draw_curves, draw_latents, draw_tradeoff
+from experiments.cvaes.plots import draw_curves, draw_latents, draw_tradeoff
 from experiments.harness.sheets import Sheet, image_grid, whole_scale
 
 __all__ = [

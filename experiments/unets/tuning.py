@@ -7,9 +7,9 @@ from dataclasses import replace
 import keras_tuner
 
 from experiments.harness.experiment import Training
-from experiments.tuning_task import Task
-from experiments.unet_recipes import PRESETS, Variant
-from experiments.unet_training import PetData, build_model
+from experiments.searches.task import Task
+from experiments.unets.recipes import PRESETS, Variant
+from experiments.unets.training import PetData, build_model
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.losses import LOSSES

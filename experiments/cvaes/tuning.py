@@ -4,10 +4,10 @@ import functools
 
 import keras_tuner
 
-from experiments.cvae_recipes import make_recipe
-from experiments.cvae_training import LabelledImages, build_model
+from experiments.cvaes.recipes import make_recipe
+from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.experiment import Training
-from experiments.tuning_task import Task
+from experiments.searches.task import Task
 from tfcvae.data import InputData
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.priors import PRIORS
@@ -25,8 +25,8 @@ class CVAETask(Task):
 
     Args:
         choice: a `datasets.Choice`.
-        model: a name in `cvae_recipes.MODELS[choice.name]`.
-        preset: a name in `cvae_recipes.PRESETS`.
+        model: a name in `cvaes.recipes.MODELS[choice.name]`.
+        preset: a name in `cvaes.recipes.PRESETS`.
         seed: of the weights, of the noise and of the data, the same in every trial.
         machine: a `hardware.Hardware`.
     """

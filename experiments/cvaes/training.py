@@ -2,7 +2,7 @@
 
 import keras
 
-from experiments.cvae_recipes import BUILTIN_SIZES, VALIDATION
+from experiments.cvaes.recipes import BUILTIN_SIZES, VALIDATION
 from experiments.harness import datasets
 from experiments.harness.schedules import OneCycle
 from tfcvae import glyphs

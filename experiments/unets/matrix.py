@@ -6,12 +6,12 @@ import time
 import keras
 import numpy as np
 
-from experiments import unet_report
 from experiments.harness import datasets, report, runs
 from experiments.harness.experiment import Experiment, Training
 from experiments.sections import SECTIONS
-from experiments.unet_recipes import MATRIX, VARIANTS, make_recipe
-from experiments.unet_training import PetData, build_model
+from experiments.unets import report as unet_report
+from experiments.unets.recipes import MATRIX, VARIANTS, make_recipe
+from experiments.unets.training import PetData, build_model
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.evaluate import evaluate, trivial_scores
 from tfseg.flops import count_flops

@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.harness import figures
 from experiments.harness.report import field, read_history, run_folders
-from experiments.unet_recipes import MATRIX, TUTORIAL
+from experiments.unets.recipes import MATRIX, TUTORIAL
 
 
 def rank(variant):

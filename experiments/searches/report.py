@@ -5,7 +5,7 @@ import json
 from experiments.harness import report
 from experiments.harness.clock import duration
 from experiments.harness.report import field
-from experiments.tuning_figures import HYPERPARAMETERS, TRIALS
+from experiments.searches.figures import HYPERPARAMETERS, TRIALS
 
 INTRODUCTION = """## Hyperparameter searches
 

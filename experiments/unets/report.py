@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 from experiments.harness import report
 from experiments.harness.report import field, over_seeds, run_folders
-from experiments.unet_figures import by_variant, draw_comparison, draw_pictures, draw_predictions
-from experiments.unet_recipes import MATRIX, TUTORIAL
+from experiments.unets.figures import by_variant, draw_comparison, draw_pictures, draw_predictions
+from experiments.unets.recipes import MATRIX, TUTORIAL
 
 __all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section"]
 

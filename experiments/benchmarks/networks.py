@@ -1,0 +1,157 @@
+"""What the benchmark trains: for each workload the model and the data of this project, and those of a plain program.
+
+The plain program is the article's loop under Keras's defaults: `from_tensor_slices`, `map` and `batch` without
+parallel calls, cache or prefetching, Adam, `compile` as it comes. Images are noise; speed doesn't depend on them.
+"""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.cvaes import training as cvae_training
+from experiments.cvaes.recipes import MODELS, make_recipe
+from experiments.unets import training as unet_training
+from experiments.unets.recipes import PRESETS, TUTORIAL, VARIANTS
+from experiments.unets.recipes import make_recipe as make_unet_recipe
+from tfcvae.data import TrainingData as LabelledTrainingData
+from tfcvae.model import CVAE
+from tfseg.data import TARGETS, TrainingData, target_from_trimap
+from tfseg.flops import count_flops
+from tfseg.tutorial import build_tutorial_unet
+from tfseg.unet import build_unet
+
+STEPS = 1_000_000  # of the one-cycle schedule, which no benchmark reaches the end of
+CVAE_BATCHES = 160  # in an epoch
+
+
+class UNet:
+    """A U-Net on noise.
+
+    Args:
+        recipe: a `Recipe` of `unets.recipes`.
+        batches: in an epoch.
+    """
+
+    def __init__(self, recipe, batches):
+        self.recipe, self.batch_size = recipe, recipe.batch_size
+        self.image_shape = (recipe.image_size, recipe.image_size, 3)
+        variant = recipe.variant
+        self.name = "The article's U-Net" if variant.network == TUTORIAL else f"U-Net, {variant.down}, {variant.up}"
+        self.name += f", {recipe.filters} filters at the first level"
+        random, stored = np.random.default_rng(0), recipe.image_size * 5 // 4
+        count = batches * recipe.batch_size
+        self.images = random.integers(0, 256, (count, stored, stored, 3), "uint8")
+        self.trimaps = random.integers(1, 4, (count, stored, stored, 1), "uint8")
+
+    def model(self, xla):
+        """The compiled model of this project."""
+        return unet_training.build_model(self.recipe, 0, STEPS, xla=xla)
+
+    def data(self):
+        """The data of this project, by epoch."""
+        examples = {"image": self.images, "segmentation_mask": self.trimaps}
+        return TrainingData(
+            tf.data.Dataset.from_tensor_slices(examples),
+            self.recipe.image_size,
+            self.batch_size,
+            self.recipe.target,
+            augmentation=self.recipe.augmentation,
+        )
+
+    def plain_model(self, **compile_options):
+        """The same network, compiled as a plain program does."""
+        recipe, channels = self.recipe, TARGETS[self.recipe.target]
+        if recipe.variant.network == TUTORIAL:
+            model = build_tutorial_unet(self.image_shape, recipe.filters, channels)
+        else:
+            parts = (recipe.depth, recipe.variant.down, recipe.variant.up, recipe.normalization, recipe.dropout)
+            model = build_unet(self.image_shape, channels, recipe.filters, *parts)
+        if channels == 1:
+            loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        else:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"], **compile_options)
+        return model
+
+    def plain_data(self):
+        """The same images as a plain program reads them: no end."""
+        size = self.image_shape[:2]
+
+        def prepare(image, trimap):
+            trimap = tf.image.resize(trimap, size, method="nearest")
+            return tf.image.resize(image, size) / 255.0, target_from_trimap(trimap, self.recipe.target)
+
+        data = tf.data.Dataset.from_tensor_slices((self.images, self.trimaps))
+        return data.map(prepare).batch(self.batch_size, drop_remainder=True).repeat()
+
+    def flops(self, model):
+        """Of a forward pass of one image."""
+        return count_flops(model)
+
+    def inputs(self, batch):
+        """What prediction takes of a training batch, and what it gives back: a tensor of `predict`'s outputs."""
+        return batch[0], lambda outputs: outputs
+
+
+class LabelledNoise:
+    """A conditional VAE on noise.
+
+    Args:
+        recipe: a `Recipe` of `cvaes.recipes`.
+        dataset: a key of `MODELS`, whose images these have the shape of.
+        model: the recipe's name there.
+    """
+
+    def __init__(self, recipe, dataset, model):
+        self.recipe, self.batch_size = recipe, recipe.batch_size
+        self.image_shape = cvae_training.SHAPES[dataset]
+        self.name = f"Conditional VAE {dataset}/{model}, {recipe.network} network, {recipe.likelihood}"
+        random, count = np.random.default_rng(0), CVAE_BATCHES * recipe.batch_size
+        self.images = random.integers(0, 256, (count, *self.image_shape), "uint8")
+        self.labels = random.integers(0, cvae_training.CLASSES, count)
+
+    def model(self, xla):
+        """The compiled model of this project."""
+        return cvae_training.build_model(self.recipe, self.image_shape, 0, STEPS, xla)
+
+    def data(self):
+        """The data of this project, by epoch."""
+        examples = tf.data.Dataset.from_tensor_slices({"image": self.images, "label": self.labels})
+        return LabelledTrainingData(examples, self.batch_size, flip=self.recipe.flip)
+
+    def plain_model(self, **compile_options):
+        """The same network, compiled as a plain program does."""
+        recipe = self.recipe
+        latent_shape = recipe.latent_shape if len(recipe.latent_shape) > 1 else recipe.latent_shape[0]
+        sizes = (latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
+        model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes)
+        model.compile(keras.optimizers.Adam(), **compile_options)
+        return model
+
+    def plain_data(self):
+        """The same images as a plain program reads them: no end."""
+        data = tf.data.Dataset.from_tensor_slices((self.images, self.labels))
+        data = data.map(lambda image, label: (tf.cast(image, tf.float32) / 255.0, label))
+        return data.batch(self.batch_size, drop_remainder=True).repeat()
+
+    def flops(self, model):
+        """Of a forward pass of one image."""
+        return count_flops(model.encoder) + count_flops(model.decoder)
+
+    def inputs(self, batch):
+        """What prediction takes of a training batch, and what it gives back: a tensor of `predict`'s outputs."""
+        return batch, lambda outputs: outputs["parameters"]
+
+
+def make_workload(name, sizes):
+    """A workload by its name in `benchmarks.plan.WORKLOADS`, as large as `sizes`, a `Sizes`, says."""
+    if name == "unet":
+        own = {"image_size": sizes.image_size, "filters": sizes.filters, "batch_size": sizes.batch_size}
+        return UNet(replace(PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own), sizes.unet_batches)
+    if name == "article":
+        return UNet(make_unet_recipe("cpu", TUTORIAL, {"image_size": sizes.image_size}), sizes.unet_batches)
+    dataset = name.removeprefix("cvae-")
+    model = next(iter(MODELS[dataset]))
+    return LabelledNoise(make_recipe(dataset, model, sizes.cvae_preset, {}), dataset, model)

@@ -1,0 +1,167 @@
+"""Lets the settings of a workload take turns, so that a busy moment of the machine hits all alike."""
+
+import time
+from statistics import median
+
+from experiments.benchmarks.children import Child, ChildFailed
+from experiments.benchmarks.plan import make_rows, workloads
+from experiments.benchmarks.ratios import summarise
+from experiments.harness.clock import duration
+
+BUILD_SECONDS = 10  # a guess at what building a model and its first steps take
+SLOW = 2  # times its seconds that a turn's single step takes: what is slower has one turn
+LIMIT = 900  # seconds for building or for a turn, after which a setting is given up: XLA can take long on a CPU
+
+
+class Progress:
+    """Prints what is measured, and how long the rest will take.
+
+    Args:
+        plan: what will be measured: by label, a guess at the seconds of a turn, and the number of turns.
+    """
+
+    def __init__(self, plan):
+        self.builds = dict.fromkeys(plan, BUILD_SECONDS)
+        self.seconds = {label: seconds for label, (seconds, _) in plan.items()}
+        self.turns = {label: turns for label, (_, turns) in plan.items()}
+
+    def built(self, label, text):
+        """A setting has been built."""
+        self.builds.pop(label, None)
+        self._print(label, text)
+
+    def measured(self, label, seconds, text):
+        """A setting has had a turn, which took so many seconds."""
+        self.builds.pop(label, None)
+        self.turns[label] -= 1
+        self.seconds[label] = seconds
+        self._print(label, text)
+
+    def failed(self, label, text):
+        """A setting is given up."""
+        self.builds.pop(label, None)
+        self.turns[label] = 0
+        self._print(label, f"failed: {text}")
+
+    def left(self):
+        """Seconds that the rest will take, about."""
+        return sum(self.builds.values()) + sum(self.turns[label] * each for label, each in self.seconds.items())
+
+    def _print(self, label, text):
+        print(f"{label} | {text} | left: {duration(self.left())}", flush=True)
+
+
+def plan_turns(sizes, machine, precisions):
+    """What `Progress` has to know of the settings that `sizes`, a `Sizes`, asks for."""
+    plan = {}
+    for workload in workloads(sizes):
+        each = sizes.turn_seconds(workload)
+        plan[machine_label(workload)] = each * (1 + len(precisions)), sizes.turns
+        for row in make_rows(workload, sizes.settings, precisions, machine):
+            plan[str(row)] = each * len(row.measures), sizes.turns
+    return plan
+
+
+def machine_label(workload):
+    """What progress lines call the machine's own figures, which a workload's settings are held against."""
+    return f"{workload}, the machine"
+
+
+class Turns:
+    """One workload's settings, each in a process of its own, and the machine.
+
+    Args:
+        workload: a value in `benchmarks.plan.WORKLOADS`.
+        sizes: a `benchmarks.plan.Sizes`.
+        rows: `Row`s of the workload.
+        products: the dictionary `MachineService.prepare_product` returned, by precision.
+        machine: a `Child` that holds a `MachineService`.
+        progress: a `Progress`.
+    """
+
+    def __init__(self, workload, sizes, rows, products, machine, progress):
+        self.workload, self.sizes, self.rows = workload, sizes, rows
+        self.seconds, self.slow = sizes.turn_seconds(workload), set()
+        self.products, self.machine, self.progress = products, machine, progress
+        names = ("loop", "precision", "xla", "default")
+        self.outcomes = {row: {name: getattr(row, name) for name in names} for row in rows}
+        self.ceilings, self.pipeline, self.network = {precision: [] for precision in products}, [], {}
+
+    def run(self):
+        """Measures everything; returns the workload's part of the record."""
+        children = {}
+        try:
+            for row in self.rows:  # all import TensorFlow at the same time
+                children[row] = Child("experiments.benchmarks.services:RowService", row, self.sizes)
+            for row, child in children.items():
+                self._attempt(row, lambda _, child: child.wait(), child)
+            for row, child in children.items():
+                self._attempt(row, self._build, child)
+            self.machine.call("prepare_pipeline", self.workload, self.sizes)
+            self.progress.built(machine_label(self.workload), "ready")
+            for turn in range(self.sizes.turns):
+                self._measure_machine(turn)
+                for row, child in children.items():
+                    self._attempt(row, self._measure, child, turn)
+            for row, child in children.items():
+                self._attempt(row, self._finish, child)
+        finally:
+            for child in children.values():
+                child.kill()
+        return self._record()
+
+    def _attempt(self, row, function, *arguments):
+        """Calls a function for a row; a failure is the row's outcome, and the others go on."""
+        if "failed" in self.outcomes[row]:
+            return
+        try:
+            function(row, *arguments)
+        except ChildFailed as error:
+            self.outcomes[row]["failed"] = str(error)
+            self.progress.failed(str(row), str(error))
+
+    def _build(self, row, child):
+        facts = child.call("build", limit=LIMIT)
+        names = ("network", "image_shape", "batch_size", "parameters", "forward_flops")
+        self.network |= {name: facts.pop(name) for name in names}
+        self.outcomes[row] |= facts | {"turns": {measure: [] for measure in row.measures}}
+        self.progress.built(str(row), f"first step, compilation included, {facts['first_step_seconds']:.1f} s")
+
+    def _measure(self, row, child, turn):
+        turns, seconds = self.outcomes[row]["turns"], dict.fromkeys(row.measures, 0.0)
+        for measure in row.measures:
+            if (row, measure) in self.slow:
+                continue
+            started = time.perf_counter()
+            turns[measure].append(child.call("measure", measure, self.seconds, limit=LIMIT))
+            seconds[measure] = time.perf_counter() - started
+            if seconds[measure] > SLOW * self.seconds:
+                self.slow.add((row, measure))
+        speeds = ", ".join(f"{measure} {turns[measure][-1]:.2f}" for measure in row.measures if seconds[measure])
+        text = f"turn {turn + 1}/{self.sizes.turns} | images/s: {speeds or 'as before, too slow for another turn'}"
+        self.progress.measured(str(row), sum(seconds.values()), text)
+
+    def _measure_machine(self, turn):
+        started = time.perf_counter()
+        self.pipeline.append(self.machine.call("pipeline", self.workload, self.seconds))
+        for precision, speeds in self.ceilings.items():
+            speeds.append(self.machine.call("product", precision, self.seconds))
+        speeds = ", ".join(f"{precision} {speeds[-1] / 1e9:.1f}" for precision, speeds in self.ceilings.items())
+        text = f"turn {turn + 1}/{self.sizes.turns} | input pipeline: {self.pipeline[-1]:.1f} images/s"
+        text += f", matrix product, GFLOP/s: {speeds}"
+        self.progress.measured(machine_label(self.workload), time.perf_counter() - started, text)
+
+    def _finish(self, row, child):
+        self.outcomes[row]["memory"] = child.call("memory")
+
+    def _record(self):
+        speeds = {precision: median(turns) for precision, turns in self.ceilings.items()}
+        for outcome in self.outcomes.values():
+            if "failed" not in outcome:
+                outcome |= summarise(outcome | self.network, speeds)
+        ceilings = {
+            precision: product | {"turns": self.ceilings[precision], "flops_per_second": speeds[precision]}
+            for precision, product in self.products.items()
+        }
+        pipeline = {"turns": self.pipeline, "images_per_second": median(self.pipeline)}
+        return self.network | {"pipeline": pipeline, "ceilings": ceilings, "rows": list(self.outcomes.values())}

@@ -1,0 +1,92 @@
+"""What the benchmark trains is what the scripts train, and the plain program trains the same networks."""
+
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from experiments.benchmarks.networks import make_workload
+from experiments.benchmarks.plan import make_sizes
+from experiments.benchmarks.services import PlainLoop, ProjectLoop, rate
+
+SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
+
+
+@pytest.fixture(scope="module", params=["unet", "cvae-mnist"])
+def programs(request):
+    """A workload, this project's loop and the plain program's."""
+    keras.config.set_dtype_policy("float32")
+    workload = make_workload(request.param, make_sizes("quick", SIZES, "CPU"))
+    return workload, ProjectLoop(workload.model(False), workload), PlainLoop(workload.plain_model(), workload)
+
+
+def test_both_programs_train_the_same_network_on_batches_of_the_same_kind(programs):
+    workload, own, plain = programs
+    assert [weight.shape for weight in own.model.weights] == [weight.shape for weight in plain.model.weights]
+    assert own.model.jit_compile is plain.model.jit_compile is False  # on CPUs, Keras decides as this project does
+    assert workload.plain_model(jit_compile=True).jit_compile is True
+    first, second = next(own.same), next(iter(plain.data))
+    for mine, theirs in zip(first, second, strict=True):
+        assert mine.shape == theirs.shape and mine.shape[0] == workload.batch_size
+    images, plain_images = (np.asarray(batch[0]) for batch in (first, second))
+    assert images.dtype == plain_images.dtype == np.float32
+    assert 0 <= plain_images.min() < 0.2 and 0.8 < plain_images.max() <= 1 and images.max() <= 1
+
+
+def test_a_step_trains_and_a_prediction_does_not(programs):
+    _, own, _ = programs
+    for measure, steps in (("step", 1), ("together", 1), ("inference", 0)):
+        before, weights = int(own.model.optimizer.iterations), own.model.get_weights()
+        assert own.rate(measure, 0) > 0
+        assert int(own.model.optimizer.iterations) == before + steps
+        kept = [np.array_equal(*pair) for pair in zip(weights, own.model.get_weights(), strict=True)]
+        assert all(kept) != bool(steps)
+
+
+def test_the_input_pipeline_goes_on_with_the_next_epoch_and_the_step_alone_has_one_batch(programs):
+    workload, own, _ = programs
+    begun = next(own.numbers)
+    for _ in range(workload.data().steps):
+        own.together()
+    assert next(own.numbers) == begun + 2  # the epoch that this test took for itself, and one more
+    assert np.array_equal(*(np.asarray(next(own.same)[0]) for _ in range(2)))
+
+
+def test_a_plain_program_is_timed_by_whole_steps(programs):
+    workload, _, plain = programs
+    plain.rate("together", 0)  # compiles
+    for seconds in (0, 0.3):
+        before, started = int(plain.model.optimizer.iterations), time.perf_counter()
+        rate_of_images = plain.rate("together", seconds)
+        elapsed = time.perf_counter() - started
+        steps = int(plain.model.optimizer.iterations) - before
+        assert steps >= 1 and (seconds or steps == 1) and elapsed >= seconds
+        assert rate_of_images * elapsed >= steps * workload.batch_size  # timed within `elapsed`
+        assert rate_of_images * seconds <= steps * workload.batch_size  # and until the last step's end
+
+
+def test_rate_is_amount_by_time_and_at_least_one_step(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def step():
+        clock[0] += 2.0
+
+    assert rate(step, 8, 0) == 4.0 and clock[0] == 2.0
+    assert rate(step, 8, 5) == 4.0 and clock[0] == 8.0  # three steps of 2 s
+    assert rate(step, 8, 6) == 4.0 and clock[0] == 14.0
+
+
+def test_work_of_a_conditional_vae_is_its_encoders_and_its_decoders():
+    """In multiplications, for images of 28 x 28 x 1, channels 4, 8 and 16, 32 latent units, labels of length 32."""
+    workload = make_workload("cvae-mnist", make_sizes("quick", SIZES, "CPU"))
+    assert (workload.recipe.network, workload.recipe.latent_shape, workload.recipe.label_dim) == ("tiny", (32,), 32)
+    level1, level2 = 2 * 196 * 9 * 8 * 8, 2 * 49 * 9 * 16 * 16  # a residual block of two convolutions each
+    stem, down1, down2 = 784 * 9 * 1 * 4, 196 * 9 * 4 * 8, 49 * 9 * 8 * 16
+    heads = 2 * (49 * 16) * 32
+    unflatten = (32 + 32) * (49 * 16)
+    up2, up1, parameters = 49 * 16 * 16 * 8, 196 * 16 * 8 * 4, 784 * 9 * 4 * 1
+    encoder = stem + down1 + level1 + down2 + level2 + heads
+    decoder = unflatten + level2 + up2 + level1 + up1 + parameters
+    assert workload.flops(workload.model(False)) == 2 * (encoder + decoder)

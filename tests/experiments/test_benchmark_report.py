@@ -1,0 +1,210 @@
+"""What `benchmark.md` and the summary say of a record that is written here by hand."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.benchmarks import report as benchmark_report
+from experiments.harness import report
+from experiments.readme import fill_tables
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+MIB = 2**20
+
+
+def row(loop, precision, xla, speeds, default=False, **more):
+    measures = ("step", "together", "inference") if loop == "project" else ("together",)
+    speeds = dict(zip(measures, speeds, strict=True))
+    return {
+        "loop": loop,
+        "precision": precision,
+        "xla": xla,
+        "default": default,
+        "xla_used": xla is True,
+        "first_step_seconds": 12.34,
+        "turns": {measure: [speed] * 3 for measure, speed in speeds.items()},
+        "memory": {"start": 400 * MIB, "peak": 2500 * MIB},
+        "images_per_second": speeds,
+        **more,
+    }
+
+
+UNET = {
+    "network": "U-Net, maxpool, transpose, 64 filters at the first level",
+    "image_shape": [128, 128, 3],
+    "batch_size": 8,
+    "parameters": 31055297,
+    "forward_flops": 27_400_000_000,
+    "pipeline": {"turns": [812.0], "images_per_second": 812.0},
+    "ceilings": {
+        "float32": {"side": 2048, "dtype": "float32", "turns": [2.5e11], "flops_per_second": 2.5e11},
+        "mixed_bfloat16": {"side": 4096, "dtype": "bfloat16", "turns": [5.1e11], "flops_per_second": 5.1e11},
+    },
+    "rows": [
+        row("plain", "float32", "auto", [2.0]),
+        row("plain", "float32", True, [0.5]),
+        row("project", "float32", False, [2.6, 2.5, 9.0], ceiling_share=0.871, pipeline_share=0.04),
+        row("project", "mixed_bfloat16", False, [5.1, 5.0, 17], True, ceiling_share=0.822, pipeline_share=0.0123),
+        {"loop": "project", "precision": "mixed_bfloat16", "xla": True, "default": False, "failed": "out of memory"},
+    ],
+}
+MEMORY = {
+    "image_size": 256,
+    "rows": [
+        {"cache": cache, "photos": photos, "start": 400 * MIB, "peak": (400 + grown) * MIB, "images_per_second": 150.0}
+        for cache, photos, grown in (
+            ("memory", 500, 230),
+            ("memory", 2000, 810),
+            ("none", 500, 180),
+            ("none", 2000, 190),
+        )
+    ],
+}
+RECORD = {
+    "experiment": "benchmark",
+    "command": "python experiments/benchmark.py",
+    "sizes": {"turns": 3},
+    "workloads": {"unet": UNET},
+    "pipeline_memory": MEMORY,
+    "hardware": {
+        "device": "CPU",
+        "name": "AMD EPYC",
+        "cores": 2,
+        "gpus": 0,
+        "precision": "mixed_bfloat16",
+        "xla": False,
+    },
+    "versions": {"python": "3.11", "tensorflow": "2.21.0", "keras": "3.15.1"},
+}
+FOLDER = "benchmark/cpu-amd-epyc-2-cores"
+
+
+def table(text, title):
+    """The table whose header has this column, as a list of dictionaries by column."""
+    lines = text.splitlines()
+    head = next(n for n, line in enumerate(lines) if line.startswith("|") and f" {title} |" in line)
+    rows = []
+    for line in lines[head:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return [dict(zip(rows[0], cells, strict=True)) for cells in rows[2:]]
+
+
+def test_the_page_holds_the_records_figures():
+    text = benchmark_report.page([RECORD | {"folder": FOLDER}])
+    assert "\n## CPU, AMD EPYC, 2 cores\n" in text and "\npython experiments/benchmark.py\n" in text
+    assert "31,055,297 parameters, images of 128 x 128 x 3, batches of 8, 27.4 GFLOPs a forward pass" in text
+    assert "250 GFLOP/s in float32 (2048 x 2048); 510 GFLOP/s in bfloat16 (4096 x 4096)" in text
+    assert "The input pipeline alone: 812 images/s." in text
+    plain, plain_xla, exact, own, failed = table(text, "step alone")
+    assert own == {
+        "setting": "**this project**",
+        "precision": "mixed_bfloat16",
+        "XLA": "off",
+        "images/s": "5.00",
+        "× plain": "2.50",
+        "step alone": "5.10",
+        "of ceiling": "82 %",
+        "input pipeline": "1.2 %",
+        "inference, images/s": "17.0",
+        "first step, s": "12.3",
+        "peak memory, MiB": "2,500",
+    }
+    assert plain["setting"] == "plain program, Keras's defaults" and plain["step alone"] == "–"
+    assert (plain["× plain"], plain_xla["× plain"], exact["× plain"]) == ("1.00", "0.25", "1.25")
+    assert (plain_xla["setting"], plain_xla["XLA"], exact["setting"]) == ("plain program", "on", "this project")
+    assert (failed["images/s"], failed["XLA"], failed["of ceiling"]) == ("failed", "on", "–")
+    assert "this project, mixed_bfloat16, XLA on, failed: out of memory." in text
+    assert "plain program's: 2.50 times with XLA off (Keras's choice), 10.00 times with XLA on." in text
+    assert "turns each" not in text
+
+
+def test_the_pipelines_memory_is_told_by_cache_and_size():
+    memory, none = table(benchmark_report.page([RECORD | {"folder": FOLDER}]), "cache")
+    assert list(memory.values()) == ["`memory`", "230", "810", "150"]
+    assert list(none.values()) == ["`none`", "180", "190", "150"]
+
+
+def test_settings_with_fewer_turns_are_pointed_out():
+    record = copy.deepcopy(RECORD) | {"folder": FOLDER}
+    record["workloads"]["unet"]["rows"][1]["turns"]["together"] = [0.5]
+    assert "3 turns each; where a single step takes much longer than a turn, one." in benchmark_report.page([record])
+
+
+def test_on_a_gpu_it_is_the_devices_memory():
+    record = copy.deepcopy(RECORD) | {"folder": "benchmark/gpu-tesla-8-cores-quick"}
+    record["hardware"] |= {"device": "GPU", "name": "Tesla", "gpus": 2, "cores": 8}
+    for each in record["workloads"]["unet"]["rows"][:4]:
+        each["memory"]["device_peak"] = 3 * MIB
+    text = benchmark_report.page([record])
+    assert "## GPU, 2 x Tesla, 8 cores (`quick`)" in text
+    assert [each["peak device memory, MiB"] for each in table(text, "step alone")] == ["3"] * 4 + ["–"]
+
+
+def test_the_summary_has_a_line_a_network_and_leads_to_the_page():
+    text = benchmark_report.benchmark_section([RECORD | {"folder": FOLDER}], RESULTS)
+    assert text.startswith("## Speed\n") and "](benchmark.md)" in text
+    (line,) = table(text, "machine")
+    assert line == {
+        "machine": "CPU, AMD EPYC, 2 cores",
+        "network": "U-Net",
+        "this project": "mixed_bfloat16, XLA off",
+        "images/s": "5.00",
+        "× plain": "2.50 (XLA off)",
+        "× plain, other XLA": "10.00 (XLA on)",
+        "of ceiling": "82 %",
+        "of ceiling in float32": "87 %",
+        "input pipeline": "1.2 %",
+    }
+
+
+def test_the_readme_can_hold_the_summarys_table(tmp_path):
+    folder = tmp_path / FOLDER
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(RECORD))
+    text = fill_tables("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
+    assert table(text, "machine")[0]["× plain"] == "2.50 (XLA off)" and "old" not in text
+
+
+def test_a_network_of_which_nothing_worked():
+    record = copy.deepcopy(RECORD) | {"folder": FOLDER}
+    rows = [each | {"failed": "out of memory"} for each in record["workloads"]["unet"]["rows"]]
+    record["workloads"]["unet"] = {name: UNET[name] for name in ("pipeline", "ceilings")} | {"rows": rows}
+    assert "No setting worked." in benchmark_report.page([record])
+    (line,) = table(benchmark_report.benchmark_section([record], RESULTS), "machine")
+    assert list(line.values())[2:] == ["–"] * 7
+
+
+def test_a_record_of_an_earlier_version_is_named_and_not_read(tmp_path):
+    old = {"experiment": "benchmark", "folder": FOLDER, "rows": {}}
+    for text in (benchmark_report.page([old]), benchmark_report.benchmark_section([old], tmp_path)):
+        assert f"`{FOLDER}` was measured by an earlier version" in text
+
+
+def test_the_page_is_written_from_all_records_of_the_benchmark(tmp_path):
+    for folder in ("benchmark/one", "benchmark/two", "unet/other"):
+        (tmp_path / folder).mkdir(parents=True)
+        record = RECORD if folder.startswith("benchmark") else {"experiment": "unet"}
+        (tmp_path / folder / "record.json").write_text(json.dumps(record))
+    text = benchmark_report.write_page(tmp_path).read_text()
+    assert text.count("\n## CPU, AMD EPYC, 2 cores") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmark", "benchmark.md", "unet"]
+
+
+def test_numbers_keep_three_digits():
+    numbers = (0.06123, 3.914, 48.23, 1203.6)
+    assert [benchmark_report._number(number) for number in numbers] == ["0.0612", "3.91", "48.2", "1,204"]
+
+
+@pytest.mark.skipif(not (RESULTS / "benchmark.md").exists(), reason="the benchmark has not been run")
+def test_the_committed_page_is_that_of_the_records_and_leads_to_files():
+    records = [record for record in report.read_records(RESULTS) if record["experiment"] == "benchmark"]
+    text = (RESULTS / "benchmark.md").read_text()
+    assert text == benchmark_report.page(records)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if not link.startswith("http")]
+    assert links and all((RESULTS / link).exists() for link in links)
