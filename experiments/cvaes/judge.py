@@ -25,7 +25,8 @@ class JudgeRecipe:
         network: a key of `tfcvae.judge.JUDGES`.
         epochs, batch_size: of the training.
         learning_rate: peak of the one-cycle schedule, and `weight_decay` of AdamW.
-        flip, crop: see `tfcvae.data.TrainingData`.
+        flip, crop, blur: see `tfcvae.data.TrainingData`. A judge of photos learns to read blurred ones too, since what
+            a decoder makes of a photo is smooth, and a judge of sharp photos alone reads texture.
     """
 
     network: str = "small"
@@ -35,11 +36,16 @@ class JudgeRecipe:
     weight_decay: float = 2e-2
     flip: bool = False
     crop: int = 2
+    blur: float = 0.0
+
+    def record(self):
+        """The recipe as a dictionary, `blur` only where there is any."""
+        return {name: value for name, value in asdict(self).items() if name != "blur" or value}
 
 
 RECIPES = {
     "mnist": JudgeRecipe(),
-    "cifar10": JudgeRecipe(network="base", epochs=24, flip=True, crop=4),
+    "cifar10": JudgeRecipe(network="base", epochs=16, flip=True, crop=4, blur=0.5),
     "glyphs": JudgeRecipe(epochs=8),
     "glyphs-colour": JudgeRecipe(epochs=8),
 }
@@ -54,7 +60,7 @@ def judge_training(recipe, data, machine, seed=SEED):
         machine: a `hardware.Hardware`.
         seed: of weights, order and augmentation.
     """
-    batches = TrainingData(data.train, recipe.batch_size, seed, recipe.flip, recipe.crop)
+    batches = TrainingData(data.train, recipe.batch_size, seed, recipe.flip, recipe.crop, recipe.blur)
     keras.utils.set_random_seed(seed)
     model = build_judge(data.image_shape, CLASSES, recipe.network)
     rate = OneCycle(recipe.learning_rate, recipe.epochs * batches.steps)
@@ -84,7 +90,7 @@ class Judge(Experiment):
             self.recipe = replace(self.recipe, network="tiny", epochs=3, batch_size=32)
         self.variant = self.recipe.network
         shared = {**machine.settings(), "data": data.record()}
-        configurations, epochs = {(self.variant, SEED): asdict(self.recipe)}, {self.variant: self.recipe.epochs}
+        configurations, epochs = {(self.variant, SEED): self.recipe.record()}, {self.variant: self.recipe.epochs}
         super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
 
     def build(self, variant, seed):

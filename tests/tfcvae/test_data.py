@@ -76,6 +76,17 @@ def test_crop_moves_every_image_by_up_to_its_size_and_fills_with_black():
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {(r, c) for r in range(1, 6) for c in range(1, 6)}
 
 
+def test_blur_makes_its_share_of_the_images_coarser_and_keeps_the_rest():
+    images = np.random.default_rng(0).random((400, 8, 8, 3), "float32")
+    blurred = augment(images, tf.constant([0, 7], tf.int64), blur=0.5).numpy()
+    spread = blurred.std(axis=(1, 2, 3)) / images.std(axis=(1, 2, 3))
+    untouched = (blurred == images).all(axis=(1, 2, 3))
+    assert 0.4 < untouched.mean() < 0.6
+    assert 0.15 < (spread < 0.25).mean() < 0.35  # means of 4x4 pixels: a quarter of the spread, less when interpolated
+    assert spread[~untouched].max() < 0.6  # means of 2x2: half of it
+    np.testing.assert_allclose(blurred.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=0.05)
+
+
 def test_without_augmentation_images_stay_as_they_are():
     images = np.random.default_rng(0).random((4, 5, 5, 3), "float32")
     assert np.array_equal(augment(tf.constant(images), tf.constant([0, 7], tf.int64)), images)
