@@ -15,7 +15,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvaes.recipes import LIKELIHOODS, MODELS, OPTIONS, PRESETS, PRIORS, Recipe, make_recipe, pick_preset  # noqa: E402
+from experiments.cvaes.recipes import (  # noqa: E402
+    CONDITIONINGS,
+    LIKELIHOODS,
+    MODELS,
+    OPTIONS,
+    PRESETS,
+    PRIORS,
+    Recipe,
+    make_recipe,
+    pick_preset,
+)
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
@@ -39,6 +49,8 @@ def parse_arguments(argv=None):
     add("--prior", choices=PRIORS, help="N(0, I), or a learned normal distribution for each class")
     add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
+    add("--label-noise", type=runs.number(0, 1), help="share of training images whose encoder is told a wrong label")
+    add("--conditioning", choices=CONDITIONINGS, help="the label modulates every block, or is joined to the input")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
     add("--batch-size", type=runs.whole(1))
     add("--hparams", type=Path, metavar="FILE",

@@ -41,6 +41,20 @@ def _check_shape(shape, num_classes):
         )
 
 
+def shift_labels(labels, shifts, num_classes):
+    """Other labels: `(label + shift) % num_classes`.
+
+    Args:
+        labels: tensor, integers `(batch,)` or one-hot vectors `(batch, num_classes)`.
+        shifts: int32 tensor `(batch,)`, not negative.
+
+    Returns:
+        Int32 `(batch,)`.
+    """
+    labels = ops.argmax(labels, axis=-1) if len(labels.shape) == 2 else labels
+    return (ops.cast(labels, "int32") + shifts) % num_classes
+
+
 @keras.saving.register_keras_serializable("tfcvae")
 class LabelEmbedding(keras.layers.Layer):
     """A learned vector for each class; integer labels and one-hot vectors give the same result.

@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from tfcvae.inference import Inference
-from tfcvae.layers import LabelEmbedding, reparameterise
+from tfcvae.layers import LabelEmbedding, reparameterise, shift_labels
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.networks import build_decoder, build_encoder
 from tfcvae.priors import build_prior, free_bits, kl_divergence
@@ -39,6 +39,11 @@ class CVAE(Inference, keras.Model):
         kl_weight: factor of the KL divergence in the loss; 1 is the ELBO.
         kl_warmup_steps: optimizer steps over which that factor rises from 0; 0 for none.
         free_bits: nats a latent unit that cost nothing; see `tfcvae.priors.free_bits`.
+        label_noise: share of the training images whose encoder is told a random wrong label. The decoder is told the
+            right one, so the loss remains a bound of log p(x|y); the encoder learns what to make of an image that is
+            sent in with a wrong label. Without that, nothing says what it does then: it may well put the class that
+            it sees into the latent.
+        conditioning: how labels enter encoder and decoder, a key of `tfcvae.networks.CONDITIONINGS`.
         seed: of the noise. The initial weights follow `keras.utils.set_random_seed`.
         dtype: precision policy; the global one by default. Likelihood, KL and latents are float32 under each.
 
@@ -65,25 +70,31 @@ class CVAE(Inference, keras.Model):
         kl_weight=1.0,
         kl_warmup_steps=0,
         free_bits=0.0,
+        label_noise=0.0,
+        conditioning="modulation",
         seed=0,
         **kwargs,
     ):
         super().__init__(**{"autocast": False, "name": "cvae", **kwargs})  # images stay float32: 256 levels need it
         _check_not_negative(kl_weight=kl_weight, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits)
+        if not 0 <= label_noise <= 1:
+            raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={label_noise!r}")
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.latent_shape = (latent_shape,) if isinstance(latent_shape, int) else tuple(latent_shape)
         self.network, self.label_dim = network, label_dim
         self.likelihood_name, self.prior_name = likelihood, prior
         self.kl_weight, self.kl_warmup_steps, self.free_bits, self.seed = kl_weight, kl_warmup_steps, free_bits, seed
+        self.label_noise, self.conditioning = label_noise, conditioning
 
         with _global_policy(self.dtype_policy):
             self.likelihood = build_likelihood(likelihood)
             self.prior = build_prior(prior, self.latent_shape, label_dim)
             self.label_embedding = LabelEmbedding(num_classes, label_dim, name="label_embedding")
             self.label_embedding.build(None)
-            self.encoder = build_encoder(self.image_shape, self.latent_shape, label_dim, network)
+            sizes = (self.image_shape, self.latent_shape, label_dim)
+            self.encoder = build_encoder(*sizes, network, conditioning)
             channels = self.likelihood.channels(self.image_shape)
-            self.decoder = build_decoder(self.image_shape, self.latent_shape, label_dim, channels, network)
+            self.decoder = build_decoder(*sizes, channels, network, conditioning)
         self.noise_seeds = keras.random.SeedGenerator(seed)
         self.steps_done = self.add_weight(
             (), initializer="zeros", dtype="int", trainable=False, aggregation="only_first_replica", name="steps_done"
@@ -94,7 +105,7 @@ class CVAE(Inference, keras.Model):
 
     def get_config(self):
         names = ("image_shape", "num_classes", "latent_shape", "network", "label_dim")
-        names += ("kl_weight", "kl_warmup_steps", "free_bits", "seed")
+        names += ("kl_weight", "kl_warmup_steps", "free_bits", "label_noise", "conditioning", "seed")
         config = {name: getattr(self, name) for name in names}
         config |= {"likelihood": self.likelihood_name, "prior": self.prior_name}
         return {**super().get_config(), **config}
@@ -111,21 +122,27 @@ class CVAE(Inference, keras.Model):
         """All the randomness of a pass over `count` images, from the model's seed generator.
 
         Returns:
-            Dictionary of float32 `latents` `(count, *latent_shape)` from N(0, I) and, where the likelihood binarises,
-            `pixels` `(count, *image_shape)`, uniform in [0, 1).
+            Dictionary of float32 `latents` `(count, *latent_shape)` from N(0, I); where the likelihood binarises,
+            `pixels` `(count, *image_shape)`, uniform in [0, 1); with label noise, `label_shifts`, int32 `(count,)`:
+            what to add to the label, modulo the number of classes, before the encoder is told.
         """
         noise = {"latents": keras.random.normal((count, *self.latent_shape), dtype="float32", seed=self.noise_seeds)}
         if self.likelihood.binarises:
             shape = (count, *self.image_shape)
             noise["pixels"] = keras.random.uniform(shape, dtype="float32", seed=self.noise_seeds)
+        if self.label_noise:
+            is_wrong = keras.random.uniform((count,), dtype="float32", seed=self.noise_seeds) < self.label_noise
+            shifts = keras.random.randint((count,), 1, self.num_classes, seed=self.noise_seeds)
+            noise["label_shifts"] = ops.where(is_wrong, shifts, 0)
         return noise
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         """A pass through encoder and decoder.
 
         Args:
             inputs: `(images, labels)` or `(images, labels, noise)`: float32 `(batch, *image_shape)` in [0, 1];
                 integers `(batch,)` or one-hot vectors `(batch, num_classes)`; what `draw_noise` returns.
+            training: whether the encoder is told some labels wrongly, as `label_noise` says.
 
         Returns:
             Dictionary of float32 tensors: `images` as the likelihood prepared them, `mean` and `log_variance` of the
@@ -135,8 +152,10 @@ class CVAE(Inference, keras.Model):
         images, labels, *noise = inputs
         noise = noise[0] if noise else self.draw_noise(ops.shape(images)[0])
         images = self.likelihood.prepare(images, noise.get("pixels"))
-        embedding = self.label_embedding(labels)
-        mean, log_variance = self.encoder([images, embedding])
+        embedding = told = self.label_embedding(labels)
+        if training and self.label_noise:
+            told = self.label_embedding(shift_labels(labels, noise["label_shifts"], self.num_classes))
+        mean, log_variance = self.encoder([images, told])
         prior_mean, prior_log_variance = self.prior(embedding)
         latents = reparameterise(mean, log_variance, noise["latents"])
         return {

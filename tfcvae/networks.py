@@ -1,5 +1,7 @@
 """Encoder and decoder: residual convolutional networks, modulated by the label at every residual block.
 
+For comparison there is also the plain way of telling a network the label: once, at its input.
+
 Both work at full, half and quarter resolution. Features are normalized image by image (group normalization with one
 group), not over the batch: batch statistics would make training and evaluation, and replicas of `tf.distribute`,
 disagree. It happens once a block, just before the label scales and shifts the features.
@@ -42,7 +44,12 @@ NETWORKS = {
 """Sizes by name: `tiny` for tests, `small` and `base` for training; add your own."""
 
 
-def build_encoder(image_shape, latent_shape, label_dim, network="small"):
+CONDITIONINGS = {"modulation": True, "input": False}
+"""How a label enters a network: it modulates the features in every residual block, or it is joined to the input, as one
+more channel of an image or of a spatial latent. (A flat latent is joined to the label either way.)"""
+
+
+def build_encoder(image_shape, latent_shape, label_dim, network="small", conditioning="modulation"):
     """Builds q(z|x, y).
 
     Args:
@@ -50,34 +57,40 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small"):
         latent_shape: `(dim,)`, or `(height / 4, width / 4, channels)` for a spatial latent.
         label_dim: length of the label's embedding.
         network: a key of `NETWORKS`.
+        conditioning: a key of `CONDITIONINGS`.
 
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
         `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10).
 
     Raises:
-        ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown network.
+        ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown name.
     """
-    size = _checked_size(image_shape, latent_shape, network)
+    size, modulated = (
+        _checked_size(image_shape, latent_shape, network),
+        choose(CONDITIONINGS, conditioning, "conditioning"),
+    )
     image = keras.Input(image_shape, name="image")
     embedding = keras.Input((label_dim,), name="embedding")
+    modulation = embedding if modulated else None
     x = layers.Rescaling(2.0, offset=-1.0, name="centre")(image)
+    x = x if modulated else _with_label(x, embedding)
     x = _conv(size.channels[0], name="stem")(x)
     for level, (channels, blocks) in enumerate(zip(size.channels, size.blocks, strict=True)):
         if level:
             x = _conv(channels, strides=2, name=f"down{level}")(x)
         for block in range(blocks):
-            x = residual_block(x, embedding, name=f"level{level}_block{block}")
+            x = residual_block(x, modulation, name=f"level{level}_block{block}")
     x = layers.Activation("silu", name="activation")(x)
     mean, log_variance = (_latent_head(latent_shape, name)(x) for name in ("mean", "log_variance"))
     return keras.Model([image, embedding], [mean, soft_bound(log_variance, LOG_VARIANCE_LIMIT)], name="encoder")
 
 
-def build_decoder(image_shape, latent_shape, label_dim, channels, network="small"):
+def build_decoder(image_shape, latent_shape, label_dim, channels, network="small", conditioning="modulation"):
     """Builds the network of p(x|z, y).
 
     Args:
-        image_shape, latent_shape, label_dim, network: as for `build_encoder`.
+        image_shape, latent_shape, label_dim, network, conditioning: as for `build_encoder`.
         channels: what the likelihood asks for, `Likelihood.channels(image_shape)`.
 
     Returns:
@@ -87,19 +100,24 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
     Raises:
         ValueError: as `build_encoder`.
     """
-    size = _checked_size(image_shape, latent_shape, network)
+    size, modulated = (
+        _checked_size(image_shape, latent_shape, network),
+        choose(CONDITIONINGS, conditioning, "conditioning"),
+    )
     latent = keras.Input(latent_shape, name="latent")
     embedding = keras.Input((label_dim,), name="embedding")
+    modulation = embedding if modulated else None
     quarter = (image_shape[0] // 4, image_shape[1] // 4, size.channels[-1])
     if len(latent_shape) == 1:
         x = layers.Concatenate(name="latent_and_label")([latent, embedding])
         x = layers.Dense(math.prod(quarter), name="unflatten")(x)
         x = layers.Reshape(quarter, name="reshape")(x)
     else:
-        x = _conv(size.channels[-1], name="stem")(latent)
+        x = latent if modulated else _with_label(latent, embedding)
+        x = _conv(size.channels[-1], name="stem")(x)
     for level in (2, 1, 0):
         for block in range(size.blocks[level]):
-            x = residual_block(x, embedding, name=f"level{level}_block{block}")
+            x = residual_block(x, modulation, name=f"level{level}_block{block}")
         if level:
             x = _double(x, size.channels[level - 1], name=f"up{level}")
     x = layers.Activation("silu", name="activation")(x)
@@ -114,17 +132,25 @@ def residual_block(x, embedding, name):
 
     Args:
         x: `(batch, height, width, channels)`.
-        embedding: of the labels, `(batch, label_dim)`.
+        embedding: of the labels, `(batch, label_dim)`; None to leave the features as they are.
         name: prefix of the layers' names.
     """
     channels = x.shape[-1]
     branch = layers.Activation("silu", name=f"{name}_activation1")(x)
     branch = _conv(channels, name=f"{name}_conv1")(branch)
     branch = layers.GroupNormalization(1, center=False, scale=False, name=f"{name}_norm")(branch)
-    branch = LabelModulation(name=f"{name}_modulation")([branch, embedding])
+    if embedding is not None:
+        branch = LabelModulation(name=f"{name}_modulation")([branch, embedding])
     branch = layers.Activation("silu", name=f"{name}_activation2")(branch)
     branch = _conv(channels, kernel_initializer="zeros", name=f"{name}_conv2")(branch)
     return layers.Add(name=f"{name}_add")([x, branch])
+
+
+def _with_label(x, embedding):
+    """Features with one more channel, linear in the label's embedding."""
+    height, width, _ = x.shape[1:]
+    plane = layers.Dense(height * width, name="label")(embedding)
+    return layers.Concatenate(name="with_label")([x, layers.Reshape((height, width, 1), name="label_plane")(plane)])
 
 
 def _conv(channels, strides=1, kernel_initializer="he_normal", **kwargs):

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 NETWORKS = ("tiny", "small", "base")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
 PRIORS = ("standard", "class")
+CONDITIONINGS = ("modulation", "input")
 """Names that `tfcvae` knows, which imports Keras."""
 
 
@@ -13,7 +14,8 @@ class Recipe:
     """Everything that shapes one training, data and seed apart.
 
     Attributes:
-        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits: see `tfcvae.model.CVAE`.
+        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits, label_noise, conditioning: see
+            `tfcvae.model.CVAE`.
         kl_warmup: share of the optimizer steps over which the KL weight rises from 0.
         batch_size: images a step.
         images: budget of images seen in training; `epochs`, where not 0, takes its place.
@@ -33,6 +35,8 @@ class Recipe:
     kl_weight: float = 1.0
     kl_warmup: float = 0.1
     free_bits: float = 0.0
+    label_noise: float = 0.5
+    conditioning: str = "modulation"
     batch_size: int = 128
     images: int = 3_000_000
     epochs: int = 0
@@ -45,7 +49,8 @@ class Recipe:
     samples_per_class: int = 1000
 
     def __post_init__(self):
-        for name, known in (("network", NETWORKS), ("likelihood", LIKELIHOODS), ("prior", PRIORS)):
+        names = {"network": NETWORKS, "likelihood": LIKELIHOODS, "prior": PRIORS, "conditioning": CONDITIONINGS}
+        for name, known in names.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}")
         if len(self.latent_shape) not in (1, 3) or min(self.latent_shape) < 1:
@@ -59,6 +64,8 @@ class Recipe:
         for name in ("kl_weight", "kl_warmup", "free_bits", "images", "epochs", "learning_rate"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
+        if not 0 <= self.label_noise <= 1:
+            raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={self.label_noise!r}")
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""
@@ -69,7 +76,7 @@ class Recipe:
         return asdict(self)
 
 
-DIGITS = Recipe()
+DIGITS = Recipe(kl_weight=1.2, images=2_200_000)
 COLOUR = Recipe(likelihood="coupled_discretized_logistic", flip=True, importance_samples=0)
 
 MODELS = {

@@ -223,6 +223,7 @@ def _training(record):
         "learning_rate": "one-cycle learning rate up to {:g}",
         "kl_warmup": "KL weight rising over the first {:.0%} of the steps",
         "free_bits": "{:g} free bits a latent unit",
+        "label_noise": "{:.0%} of the labels told to the encoder wrong",
         "flip": "images mirrored at random",
     }
     parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]

@@ -121,7 +121,8 @@ def trade_off_table(records):
     models = by_model(records)
     ordered = {point["name"]: models[point["name"]] for point in trade_off(records)}
     columns = {"latent": _latent, "prior": _config("prior"), "KL weight": _config("kl_weight")}
-    extra = {"network": "network", "label_dim": "label dim", "free_bits": "free bits", "likelihood": "likelihood"}
+    extra = {"conditioning": "label by", "label_noise": "label noise", "network": "network", "label_dim": "label dim"}
+    extra |= {"free_bits": "free bits", "likelihood": "likelihood"}
     for key, title in extra.items():
         if len({str(field(seeds[0], f"config.{key}")) for seeds in ordered.values()}) > 1:
             columns[title] = _config(key)

@@ -117,6 +117,8 @@ def build_model(recipe, image_shape, seed, steps, xla=False):
         recipe.kl_weight,
         round(recipe.kl_warmup * steps),
         recipe.free_bits,
+        recipe.label_noise,
+        recipe.conditioning,
         seed,
     )
     optimizer = keras.optimizers.Adam(OneCycle(recipe.learning_rate, steps), global_clipnorm=1e4)

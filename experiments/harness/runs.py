@@ -174,11 +174,13 @@ def whole(least):
     return whole_number
 
 
-def number(least):
-    """An `argparse` type: a number of at least `least`."""
+def number(least, most=None):
+    """An `argparse` type: a number of at least `least`, and of at most `most` where that is given."""
 
     def a_number(text):
         value = float(text)
+        if most is not None and not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must lie between {least} and {most}, received {text}")
         if not least <= value < float("inf"):
             raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
         return value

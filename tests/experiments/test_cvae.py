@@ -145,7 +145,7 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
     from tfcvae.model import CVAE
 
     parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
-    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1, bernoulli"  # 450 images an epoch
+    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.2, bernoulli"  # 450 images an epoch
     assert lines[-4:] == [
         f"standard     seed 0  {work}, {parameters:,} parameters",
         f"standard     seed 1  {work}, {parameters:,} parameters",
@@ -190,12 +190,12 @@ def test_overrides_replace_what_the_preset_and_the_model_say():
 @pytest.mark.parametrize("dataset, model", [(dataset, model) for dataset in MODELS for model in MODELS[dataset]])
 def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
     from tfcvae.likelihoods import LIKELIHOODS
-    from tfcvae.networks import NETWORKS
+    from tfcvae.networks import CONDITIONINGS, NETWORKS
     from tfcvae.priors import PRIORS
 
     recipe = make_recipe(dataset, model, preset, {})
     assert recipe.network in NETWORKS and recipe.likelihood in LIKELIHOODS and recipe.prior in PRIORS
-    assert (recipe.kl_weight, recipe.free_bits) == (1.0, 0.0)  # the ELBO itself, unless someone asks for less
+    assert recipe.conditioning in CONDITIONINGS and 0 <= recipe.label_noise <= 1
     assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
     train, test = BUILTIN_SIZES[preset]
     assert train > recipe.batch_size and recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
@@ -207,7 +207,7 @@ def test_presets_grow():
     assert list(PRESETS) == list(BUILTIN_SIZES) == list(VALIDATION) == ladder
     recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
     assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
-    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 3_025_000, 11_990_000]
+    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 2_200_000, 11_990_000]
     assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
 
 

@@ -129,6 +129,31 @@ def test_noise_comes_from_the_seed_and_moves_on():
     assert set(build(likelihood="gaussian").draw_noise(2)) == {"latents"}
 
 
+def test_label_noise_tells_the_encoder_its_share_of_wrong_labels():
+    model = build(label_noise=0.4, likelihood="gaussian")
+    shifts = np.asarray(model.draw_noise(3000)["label_shifts"])
+    assert [round(float(np.mean(shifts == shift)), 1) for shift in range(CLASSES)] == [0.6, 0.2, 0.2]
+    assert np.asarray(build(label_noise=1.0).draw_noise(50)["label_shifts"]).all()
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_label_noise_reaches_the_encoder_in_training_and_nothing_else(one_hot):
+    model = build(label_noise=0.5, prior="class")
+    model.set_weights([weight + 0.3 for weight in model.get_weights()])  # the modulation starts as the identity
+    images, labels = batch(4)
+    given = np.eye(CLASSES, dtype="float32")[labels] if one_hot else labels
+    noise = given_noise(model, 4) | {"label_shifts": np.array([0, 1, 2, 0], "int32")}
+    told = model((images, given, noise), training=True)
+    means, _ = model.encoder([told["images"], model.label_embedding((labels + noise["label_shifts"]) % CLASSES)])
+    assert np.allclose(told["mean"], means, atol=1e-5)
+    parameters = model.decoder([told["latents"], model.label_embedding(labels)])
+    assert np.allclose(told["parameters"], parameters, atol=1e-5)
+    asked = model((images, given, noise))
+    changed = np.abs(np.subtract(told["mean"], asked["mean"])).max(axis=1) > 1e-4
+    assert changed.tolist() == [False, True, True, False]
+    assert np.array_equal(told["prior_mean"], asked["prior_mean"])
+
+
 # The step
 
 
@@ -257,6 +282,8 @@ def test_evaluation_logs_the_same_and_changes_nothing_but_the_noise():
         ({"kl_weight": -1}, "kl_weight must be at least 0. Received: kl_weight=-1"),
         ({"kl_warmup_steps": -5}, "kl_warmup_steps must be at least 0. Received: kl_warmup_steps=-5"),
         ({"free_bits": -0.1}, "free_bits must be at least 0. Received: free_bits=-0.1"),
+        ({"label_noise": 1.5}, r"label_noise must lie in \[0, 1\]. Received: label_noise=1.5"),
+        ({"conditioning": "none"}, "Unknown conditioning.*Received: 'none'"),
         ({"likelihood": "poisson"}, "Unknown likelihood.*Received: 'poisson'"),
         ({"prior": "flow"}, "Unknown prior.*Received: 'flow'"),
         ({"latent_shape": (4, 4, 1)}, r"\(2, 2, 'channels'\) for images of 8x8"),

@@ -51,6 +51,20 @@ def test_both_networks_read_the_label_once_their_modulation_is_not_the_identity(
         assert all(np.abs(np.subtract(a, b)).max() > 1e-3 for a, b in zip(*outputs, strict=True))
 
 
+@pytest.mark.parametrize("latent_shape", [(3,), (2, 2, 3)])
+def test_a_label_at_the_input_is_read_too_and_modulates_nothing(latent_shape):
+    rng = np.random.default_rng(0)
+    images, latents = rng.random((1, 8, 8, 1), "float32"), rng.standard_normal((1, *latent_shape), "float32")
+    first, second = rng.standard_normal((2, 1, 6), "float32")
+    encoder = build_encoder((8, 8, 1), latent_shape, 6, "tiny", "input")
+    decoder = build_decoder((8, 8, 1), latent_shape, 6, 1, "tiny", "input")
+    for network, inputs in ((encoder, images), (decoder, latents)):
+        assert not [layer.name for layer in network.layers if "modulation" in layer.name]
+        randomise(network)
+        outputs = [keras.tree.flatten(network([inputs, label])) for label in (first, second)]
+        assert all(np.abs(np.subtract(a, b)).max() > 1e-3 for a, b in zip(*outputs, strict=True))
+
+
 def test_the_decoder_of_a_flat_latent_reads_the_label_from_the_start():
     decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
     first, second = np.random.default_rng(0).standard_normal((2, 1, 6), "float32")
