@@ -45,7 +45,7 @@ class JudgeRecipe:
 
 RECIPES = {
     "mnist": JudgeRecipe(),
-    "cifar10": JudgeRecipe(network="base", epochs=16, flip=True, crop=4, blur=0.5),
+    "cifar10": JudgeRecipe(network="base", epochs=24, flip=True, crop=4, blur=0.25),
     "glyphs": JudgeRecipe(epochs=8),
     "glyphs-colour": JudgeRecipe(epochs=8),
 }
