@@ -16,7 +16,7 @@ from tfcvae.inference import Inference
 from tfcvae.layers import LabelEmbedding, reparameterise, shift_labels
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.networks import build_decoder, build_encoder
-from tfcvae.priors import build_prior, free_bits, kl_divergence
+from tfcvae.priors import build_prior, free_bits, kl_divergence, relative_to
 
 
 @keras.saving.register_keras_serializable("tfcvae")
@@ -43,7 +43,7 @@ class CVAE(Inference, keras.Model):
             right one, so the loss remains a bound of log p(x|y); the encoder learns what to make of an image that is
             sent in with a wrong label. Without that, nothing says what it does then: it may well put the class that
             it sees into the latent.
-        conditioning: how labels enter encoder and decoder, a key of `tfcvae.networks.CONDITIONINGS`.
+        conditioning: how labels enter encoder and decoder, one of `tfcvae.networks.CONDITIONINGS`.
         seed: of the noise. The initial weights follow `keras.utils.set_random_seed`.
         dtype: precision policy; the global one by default. Likelihood, KL and latents are float32 under each.
 
@@ -80,6 +80,11 @@ class CVAE(Inference, keras.Model):
         if not 0 <= label_noise <= 1:
             raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={label_noise!r}")
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        if conditioning == "prior" and (prior != "class" or label_noise):
+            raise ValueError(
+                "conditioning='prior' needs prior='class' and no label noise. "
+                f"Received: prior={prior!r}, label_noise={label_noise!r}"
+            )
         self.latent_shape = (latent_shape,) if isinstance(latent_shape, int) else tuple(latent_shape)
         self.network, self.label_dim = network, label_dim
         self.likelihood_name, self.prior_name = likelihood, prior
@@ -155,7 +160,7 @@ class CVAE(Inference, keras.Model):
         embedding = told = self.label_embedding(labels)
         if training and self.label_noise:
             told = self.label_embedding(shift_labels(labels, noise["label_shifts"], self.num_classes))
-        mean, log_variance = self.encoder([images, told])
+        mean, log_variance = self.posterior(self.encoder([images, told]), told)
         prior_mean, prior_log_variance = self.prior(embedding)
         latents = reparameterise(mean, log_variance, noise["latents"])
         return {
@@ -167,6 +172,10 @@ class CVAE(Inference, keras.Model):
             "latents": latents,
             "parameters": self.decoder([latents, embedding]),
         }
+
+    def posterior(self, encoded, embedding):
+        """Mean and log-variance of q(z|x, y) from the encoder's outputs and the embedding of the labels it was told."""
+        return relative_to(self.prior(embedding), encoded) if self.conditioning == "prior" else encoded
 
     def loss_terms(self, outputs):
         """The terms of the ELBO, in nats, unweighted.

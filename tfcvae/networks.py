@@ -44,9 +44,12 @@ NETWORKS = {
 """Sizes by name: `tiny` for tests, `small` and `base` for training; add your own."""
 
 
-CONDITIONINGS = {"modulation": True, "input": False}
-"""How a label enters a network: it modulates the features in every residual block, or it is joined to the input, as one
-more channel of an image or of a spatial latent. (A flat latent is joined to the label either way.)"""
+CONDITIONINGS = ("modulation", "input", "prior")
+"""How a label enters the networks.
+
+`"modulation"`: it scales and shifts the features in every residual block. `"input"`: it is joined to the input, as one
+more channel of an image or of a spatial latent. `"prior"`: it modulates the decoder, and the encoder, not told itself,
+says where an image lies relative to the prior of its label. (A flat latent is joined to the label in any case.)"""
 
 
 def build_encoder(image_shape, latent_shape, label_dim, network="small", conditioning="modulation"):
@@ -61,20 +64,19 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
 
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
-        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10).
+        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10). With
+        `"prior"` both are relative to the label's prior; see `tfcvae.priors.relative_to`.
 
     Raises:
         ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown name.
     """
-    size, modulated = (
-        _checked_size(image_shape, latent_shape, network),
-        choose(CONDITIONINGS, conditioning, "conditioning"),
-    )
+    size = _checked_size(image_shape, latent_shape, network)
+    _check_conditioning(conditioning)
     image = keras.Input(image_shape, name="image")
     embedding = keras.Input((label_dim,), name="embedding")
-    modulation = embedding if modulated else None
+    modulation = embedding if conditioning == "modulation" else None
     x = layers.Rescaling(2.0, offset=-1.0, name="centre")(image)
-    x = x if modulated else _with_label(x, embedding)
+    x = _with_label(x, embedding) if conditioning == "input" else x
     x = _conv(size.channels[0], name="stem")(x)
     for level, (channels, blocks) in enumerate(zip(size.channels, size.blocks, strict=True)):
         if level:
@@ -100,20 +102,18 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
     Raises:
         ValueError: as `build_encoder`.
     """
-    size, modulated = (
-        _checked_size(image_shape, latent_shape, network),
-        choose(CONDITIONINGS, conditioning, "conditioning"),
-    )
+    size = _checked_size(image_shape, latent_shape, network)
+    _check_conditioning(conditioning)
     latent = keras.Input(latent_shape, name="latent")
     embedding = keras.Input((label_dim,), name="embedding")
-    modulation = embedding if modulated else None
+    modulation = None if conditioning == "input" else embedding
     quarter = (image_shape[0] // 4, image_shape[1] // 4, size.channels[-1])
     if len(latent_shape) == 1:
         x = layers.Concatenate(name="latent_and_label")([latent, embedding])
         x = layers.Dense(math.prod(quarter), name="unflatten")(x)
         x = layers.Reshape(quarter, name="reshape")(x)
     else:
-        x = latent if modulated else _with_label(latent, embedding)
+        x = _with_label(latent, embedding) if conditioning == "input" else latent
         x = _conv(size.channels[-1], name="stem")(x)
     for level in (2, 1, 0):
         for block in range(size.blocks[level]):
@@ -170,6 +170,12 @@ def _latent_head(latent_shape, name):
         return layers.Conv2D(latent_shape[-1], 1, kernel_initializer=small, dtype="float32", name=name)
     dense = layers.Dense(latent_shape[0], kernel_initializer=small, dtype="float32", name=name)
     return lambda x: dense(layers.Flatten(name=f"{name}_flatten")(x))
+
+
+def _check_conditioning(conditioning):
+    if conditioning not in CONDITIONINGS:
+        known = ", ".join(CONDITIONINGS)
+        raise ValueError(f"conditioning must be one of {known}. Received: conditioning={conditioning!r}")
 
 
 def _checked_size(image_shape, latent_shape, network):

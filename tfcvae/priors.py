@@ -100,6 +100,22 @@ def kl_divergence(mean, log_variance, prior_mean, prior_log_variance):
     return 0.5 * (ops.exp(difference) + ops.square(mean - prior_mean) * ops.exp(-prior_log_variance) - 1 - difference)
 
 
+def relative_to(prior, offset):
+    """A normal distribution said in terms of another: in its standard deviations from its mean.
+
+    A latent that is coded in this way moves along with the prior when the label changes (the residual parameterization
+    of Vahdat & Kautz 2020, "NVAE", is the same for levels of a hierarchy).
+
+    Args:
+        prior, offset: `(mean, log_variance)`, any shape.
+
+    Returns:
+        `(prior mean + prior deviation * offset mean, prior log-variance + offset log-variance)`, float32.
+    """
+    (mean, log_variance), (offset_mean, offset_log_variance) = prior, offset
+    return mean + ops.exp(0.5 * log_variance) * offset_mean, log_variance + offset_log_variance
+
+
 def free_bits(kl, minimum):
     """KL with free bits: units whose mean over the batch is below `minimum` count as `minimum`, without a gradient.
 

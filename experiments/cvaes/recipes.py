@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 NETWORKS = ("tiny", "small", "base")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
 PRIORS = ("standard", "class")
-CONDITIONINGS = ("modulation", "input")
+CONDITIONINGS = ("modulation", "input", "prior")
 """Names that `tfcvae` knows, which imports Keras."""
 
 
@@ -66,6 +66,9 @@ class Recipe:
                 raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
         if not 0 <= self.label_noise <= 1:
             raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={self.label_noise!r}")
+        if self.conditioning == "prior" and (self.prior != "class" or self.label_noise):
+            received = f"prior={self.prior!r}, label_noise={self.label_noise!r}"
+            raise ValueError(f"conditioning='prior' needs prior='class' and no label noise. Received: {received}")
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""

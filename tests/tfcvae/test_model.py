@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfcvae.evaluate import shift_latents
 from tfcvae.model import CVAE
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
@@ -154,6 +155,22 @@ def test_label_noise_reaches_the_encoder_in_training_and_nothing_else(one_hot):
     assert np.array_equal(told["prior_mean"], asked["prior_mean"])
 
 
+def test_a_posterior_relative_to_the_prior_moves_along_with_the_label():
+    model = build(conditioning="prior", prior="class")
+    rng = np.random.default_rng(0)
+    model.set_weights([0.3 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
+    images, labels = batch(6)
+    outputs = model((images, labels, given_noise(model, 6)))
+    offsets = model.encoder([outputs["images"], model.label_embedding(labels)])
+    prior_mean, prior_log_variance = outputs["prior_mean"], outputs["prior_log_variance"]
+    assert np.allclose(outputs["mean"], prior_mean + np.exp(prior_log_variance / 2) * offsets[0], atol=1e-5)
+    assert np.allclose(outputs["log_variance"], prior_log_variance + offsets[1], atol=1e-5)
+    (mean, _), (moved, _) = (model.encode(images, given) for given in (labels, (labels + 1) % CLASSES))
+    priors = [model.latent_prior(given) for given in (labels, (labels + 1) % CLASSES)]
+    assert np.allclose(moved, shift_latents(mean, *priors), atol=1e-4) and np.abs(moved - mean).max() > 0.01
+    assert np.allclose(model.elbo(images, labels, seed=0).shape, (6,))
+
+
 # The step
 
 
@@ -283,7 +300,14 @@ def test_evaluation_logs_the_same_and_changes_nothing_but_the_noise():
         ({"kl_warmup_steps": -5}, "kl_warmup_steps must be at least 0. Received: kl_warmup_steps=-5"),
         ({"free_bits": -0.1}, "free_bits must be at least 0. Received: free_bits=-0.1"),
         ({"label_noise": 1.5}, r"label_noise must lie in \[0, 1\]. Received: label_noise=1.5"),
-        ({"conditioning": "none"}, "Unknown conditioning.*Received: 'none'"),
+        (
+            {"conditioning": "none"},
+            "one of modulation, input, prior. Received: conditioning='none'",
+        ),
+        (
+            {"conditioning": "prior"},
+            "and no label noise. Received: prior='standard', label_noise=0",
+        ),
         ({"likelihood": "poisson"}, "Unknown likelihood.*Received: 'poisson'"),
         ({"prior": "flow"}, "Unknown prior.*Received: 'flow'"),
         ({"latent_shape": (4, 4, 1)}, r"\(2, 2, 'channels'\) for images of 8x8"),
