@@ -2,7 +2,7 @@
 
     python experiments/cvae.py --data mnist
     python experiments/cvae.py --data cifar10 --model all
-    python experiments/cvae.py --data mnist --wrong-labels-only     # that picture again, from saved weights
+    python experiments/cvae.py --data mnist --wrong-labels-only     # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
 an output shows. Time: under an hour a model on 2 cores. Killed, the same command goes on where it was.
@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from experiments.cvaes import included  # noqa: E402
 from experiments.cvaes.recipes import (  # noqa: E402
     CONDITIONINGS,
     LIKELIHOODS,
@@ -41,7 +42,7 @@ def parse_arguments(argv=None):
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware)")
     add("--model", nargs="+", metavar="MODEL", help=f"what to train, or all (default: the first). {_models()}")
-    add("--seed", nargs="+", type=runs.whole(0), default=[0], metavar="SEED", help="one model a seed (default: 0)")
+    add("--seed", nargs="+", type=runs.whole(0), metavar="SEED", help="one model a seed (default: 0)")
     add("--epochs", type=runs.whole(1), help="instead of the preset's budget of images")
     add("--latent-dim", type=runs.whole(1), help="latent units; of a spatial latent, its channels")
     add("--label-dim", type=runs.whole(1), help="length of the label's embedding")
@@ -50,7 +51,7 @@ def parse_arguments(argv=None):
     add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
     add("--label-noise", type=runs.number(0, 1), help="share of training images whose encoder is told a wrong label")
-    add("--conditioning", choices=CONDITIONINGS, help="the label modulates every block, or is joined to the input")
+    add("--conditioning", choices=CONDITIONINGS, help="how labels enter encoder and decoder")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
     add("--batch-size", type=runs.whole(1))
     add("--hparams", type=Path, metavar="FILE",
@@ -61,9 +62,10 @@ def parse_arguments(argv=None):
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
-    add("--wrong-labels-only", action="store_true", help="make the wrong-label picture again from saved weights")
+    add("--wrong-labels-only", action="store_true",
+        help="make the wrong-label picture again, from saved weights or from those that come along")  # fmt: skip
     args = parser.parse_args(argv)
-    args.seed = list(dict.fromkeys(args.seed))
+    args.seed = args.seed and list(dict.fromkeys(args.seed))
     return args
 
 
@@ -104,18 +106,30 @@ def main():
     args = parse_arguments()
     builtin = args.data if args.data.startswith("glyphs") else "glyphs"
     choice = datasets.choose(args.data, "mnist", builtin, args.data_dir)
-    models, options = pick_models(args.model, choice.name), overrides(args)
+    models, seeds, options = pick_models(args.model, choice.name), args.seed or [0], overrides(args)
     check_recipes(args, options, choice.name, models)
+    again, record = args.wrong_labels_only and not args.dry_run, None
+    request = included.Request(args.data, args.preset, models if args.model else None, args.seed, options)
+    folder = args.results / "cvae" / choice.name
+    absent = included.missing(folder, models, seeds) if again else []
+    if absent:
+        record = included.find(choice, request, folder, absent)
     machine = start(choice, args)
     if not machine:
         return 0
     from experiments.cvaes import run as cvae_run
 
-    preset = pick_preset(args.preset, machine.device)
-    run = cvae_run.Run(choice, preset, options, models, args.seed, machine, args.results)
-    if args.dry_run:
-        return run.describe()
-    return run.draw_wrong_labels_again() if args.wrong_labels_only else run.run(force=args.force)
+    if not record:
+        preset = pick_preset(args.preset, machine.device)
+        run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results)
+        if args.dry_run:
+            return run.describe()
+        if not again:
+            return run.run(force=args.force)
+        if not run.left():
+            return run.draw_wrong_labels_again()
+        record = included.find(choice, request, run.folder, run.left())
+    return cvae_run.draw_included(choice, record, machine, args.results)
 
 
 if __name__ == "__main__":

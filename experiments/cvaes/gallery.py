@@ -71,6 +71,7 @@ def draw_wrong_labels(model, data, read, record, folder, title):
     chosen = np.random.default_rng(SEED).permutation(len(images))[:TILES]
     inputs, true = images[chosen], labels[chosen]
     asked = wrong_labels(true, model.num_classes, 1, SEED)[:, 0]
+    model.relabel(inputs[:1], asked[:1])  # compiled anew for any number of images, as by scoring, it rounds otherwise
     outputs = model.relabel(inputs, asked)
     relabel, judge = record["test"]["relabel"], record["judge"]
     caption = (

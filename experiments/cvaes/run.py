@@ -4,17 +4,19 @@ import time
 
 import keras
 
+from experiments.cvaes import included
 from experiments.cvaes import scores as cvae_scores
 from experiments.cvaes.gallery import draw_gallery, draw_wrong_labels
 from experiments.cvaes.judge import Judge
 from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.recipes import MODELS, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
-from experiments.harness import report, runs
-from experiments.harness.errors import UserError
+from experiments.harness import datasets, report, runs
 from experiments.harness.experiment import Experiment, Training
 from experiments.sections import SECTIONS
 from tfcvae.data import InputData
+from tfcvae.judge import predict_labels
+from tfcvae.pretrained import load_judge, load_model
 
 
 class Run(Experiment):
@@ -89,13 +91,11 @@ class Run(Experiment):
         print(f"Summary: {path}\nPictures: {self.folder.parent}")
 
     def draw_wrong_labels_again(self):
-        """Makes `wrong_labels.png` of each finished model again, from its weights."""
+        """Makes `wrong_labels.png` of each model again, from its weights; all of them have been trained."""
         self.read, judge_facts = self.judge.trained()
         with runs.lock(self.folder):
             for variant, seed in self.configurations:
                 folder = runs.seed_folder(self.folder, variant, seed)
-                if not runs.is_finished(folder):
-                    raise UserError(f"{folder} holds no trained model. Run the command without --wrong-labels-only.")
                 model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
                 record["judge"] = judge_facts
                 draw_wrong_labels(model, self.data, self.read, record, folder, self._title(f"{variant} seed {seed}"))
@@ -104,7 +104,7 @@ class Run(Experiment):
         return 0
 
     def _title(self, label):
-        return f"{self.choice.name}, {label}, run {self.folder.name}"
+        return _title(self.choice.name, label, self.folder.name)
 
     def _is_mine(self, record):
         return self.folder in (self.results / record["folder"]).parents
@@ -118,3 +118,34 @@ class Run(Experiment):
             best = min(known, key=lambda r: (-r["images_seen"], r["seed"], r["folder"]))
             for picture in sorted((self.results / best["folder"]).glob("*.png")):
                 runs.write_atomic(self.folder.parent / picture.name, picture.read_bytes())
+
+
+def draw_included(choice, record, machine, results):
+    """Makes the `wrong_labels.png` of a dataset from its included weights, where `Run` publishes it, and nothing else.
+
+    The weights predict in the precision of their training where that is this machine's too, which gives the very
+    picture that the training drew, and else in float32.
+
+    Args:
+        choice: the dataset, a `datasets.Choice`.
+        record: of the included weights.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+    trained, config = record["hardware"]["precision"], record["config"]
+    precision = trained if machine.precision == trained else "float32"
+    model, judge = load_model(choice.name, precision), load_judge(choice.name, precision)
+    folder = results / Run.name / choice.name
+    title = _title(choice.name, f"{record['variant']} seed {record['seed']}", record["run"])
+    with datasets.naming_damage(choice):
+        data = LabelledImages(choice, included.preset_of(record), config["train_limit"], config["test_limit"])
+        print(f"{data}. Precision: {precision}.")
+        if data.fingerprint["test"] != record["data"]["fingerprint"]["test"]:
+            print("These are other test images, or in another order, than those of the figures below the picture.")
+        draw_wrong_labels(model, data, lambda images: predict_labels(judge, images), record, folder, title)
+    print(f"Picture: {folder / 'wrong_labels.png'}")
+    return 0
+
+
+def _title(dataset, label, run):
+    return f"{dataset}, {label}, run {run}"

@@ -106,7 +106,7 @@ def test_names_offered_are_those_the_library_knows():
 
 def test_defaults_leave_the_recipe_alone():
     args = parse_arguments([])
-    assert (args.data, args.preset, args.model, args.seed) == ("auto", "auto", None, [0])
+    assert (args.data, args.preset, args.model, args.seed) == ("auto", "auto", None, None)
     assert overrides(args) == {} and args.results == ROOT / "results"
     assert (args.force, args.dry_run, args.wrong_labels_only) == (False, False, False)
     assert (args.precision, args.data_dir) == ("auto", None)

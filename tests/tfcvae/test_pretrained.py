@@ -1,0 +1,91 @@
+"""The models that come with the package: what is loaded predicts as what was saved, and as its record says."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from tfcvae import pretrained
+from tfcvae.evaluate import sample_accuracy
+from tfcvae.judge import build_judge, predict_labels
+from tfcvae.model import CVAE
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
+
+SHAPE, CLASSES = (8, 8, 1), 3
+LABELS = np.array([2, 0, 1, 1])
+IMAGES = np.random.default_rng(0).integers(0, 2, (4, *SHAPE)).astype("float32")
+
+
+def build(kind, policy):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    model = build_judge(SHAPE, CLASSES, "tiny") if kind == "judge" else CVAE(SHAPE, CLASSES, 4, "tiny", prior="class")
+    keras.config.set_dtype_policy("float32")
+    return model
+
+
+def predict(model):
+    return model.relabel(IMAGES, LABELS) if isinstance(model, CVAE) else model.predict_on_batch(IMAGES)
+
+
+def precisions(model):
+    return {layer.compute_dtype for layer in model._flatten_layers(include_self=False) if layer.weights}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("kind, load", [("cvae", pretrained.load_model), ("judge", pretrained.load_judge)])
+def test_a_loaded_model_predicts_in_float32_or_as_it_was_trained(folder, disturb, kind, load, policy):
+    trained, exact = build(kind, policy), build(kind, "float32")
+    disturb(trained)
+    exact.set_weights(trained.get_weights())
+    trained.save(folder / ("glyphs-judge.keras" if kind == "judge" else "glyphs.keras"))
+
+    model = load("glyphs")
+    assert precisions(model) == {"float32"}
+    np.testing.assert_allclose(predict(model), predict(exact), atol=1e-5)
+    as_trained = load("glyphs", dtype="mixed_bfloat16")
+    assert precisions(as_trained) == precisions(trained)  # what was trained in float32 stays so
+    rounding = 1e-5 if policy == "float32" else 2e-2
+    np.testing.assert_allclose(predict(as_trained), predict(trained), atol=rounding)
+    assert (np.abs(predict(trained) - predict(exact)).max() > 1e-4) == (policy == "mixed_bfloat16")  # it would tell
+    if kind == "cvae":
+        np.testing.assert_array_equal(model.sample(LABELS, seed=1), exact.sample(LABELS, seed=1))
+
+
+def test_names(folder):
+    for name in ("mnist-judge", "mnist", "glyphs-colour", "glyphs-colour-judge"):
+        (folder / f"{name}.keras").write_bytes(b"")
+        (folder / f"{name}.json").write_text(json.dumps({"variant": name}))
+    assert pretrained.included() == ["glyphs-colour", "mnist"]
+    assert pretrained.read_record("mnist-judge") == {"variant": "mnist-judge"}
+    for ask in (pretrained.load_model, pretrained.read_record):
+        with pytest.raises(ValueError, match=r"Weights are included of glyphs-colour, mnist\. Received: 'cifar'"):
+            ask("cifar")
+
+
+def test_nothing_is_included_where_there_are_no_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "absent")
+    assert pretrained.included() == []
+    with pytest.raises(ValueError, match=r"Weights are included of no dataset\. Received: 'mnist-judge'"):
+        pretrained.load_judge("mnist")
+
+
+@pytest.mark.parametrize("name", pretrained.included())
+def test_the_included_weights_are_those_of_their_record(name):
+    record, model, judge = (f(name) for f in (pretrained.read_record, pretrained.load_model, pretrained.load_judge))
+    judged = pretrained.read_record(f"{name}-judge")
+    assert record["dataset"] == record["data"]["name"] == judged["dataset"] == name
+    assert (model.count_params(), judge.count_params()) == (record["parameters"], judged["parameters"])
+    assert list(model.latent_shape) == record["config"]["latent_shape"]
+    assert record["judge"]["accuracy"] == judged["accuracy"]
+    assert all(path.stat().st_size < 12 * 2**20 for path in pretrained.WEIGHTS.glob(f"{name}*"))
+    read = sample_accuracy(model, lambda images: predict_labels(judge, images), per_class=20)["accuracy"]
+    assert read == pytest.approx(record["test"]["sample_accuracy"]["accuracy"], abs=0.15)

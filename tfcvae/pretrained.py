@@ -1,0 +1,80 @@
+"""The trained models that come with this package: for each of some datasets a conditional VAE and its judge.
+
+Beside each file of weights lies its record: what it was trained on and how it scores. Keras is imported only to load.
+"""
+
+import json
+import re
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Holds `<name>.keras` and `<name>-judge.keras`, each with its record, `.json`."""
+
+
+def included():
+    """The names of the datasets whose models are included, sorted."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.keras") if not path.stem.endswith("-judge"))
+
+
+def read_record(name):
+    """The record of an included model: what it was trained on, by which command, and how it scores.
+
+    Args:
+        name: one of `included()`, or that with `-judge`.
+
+    Raises:
+        ValueError: for another name; the message lists the known.
+    """
+    return json.loads(_path(name).with_suffix(".json").read_text())
+
+
+def load_model(name, dtype="float32"):
+    """Loads the included conditional VAE of a dataset, for prediction.
+
+    Args:
+        name: one of `included()`.
+        dtype: precision policy to predict in, where the model was trained in half precision; one that was trained in
+            float32 stays so. Float32 gives the same images on every machine, and needs no hardware for bfloat16.
+
+    Returns:
+        A `tfcvae.model.CVAE`, not compiled.
+
+    Raises:
+        ValueError: for another name; the message lists the known.
+
+    Example:
+
+    >>> model = load_model("mnist")
+    >>> model.sample([3, 1, 4], seed=0).shape
+    (3, 28, 28, 1)
+    """
+    import tfcvae.model  # noqa: F401, registers the class that Keras loads
+
+    return _load(name, dtype)
+
+
+def load_judge(name, dtype="float32"):
+    """Loads the judge that the included model of a dataset was scored with; see `tfcvae.judge.predict_labels`.
+
+    Arguments and error as for `load_model`.
+
+    Returns:
+        A `keras.Model` from images `(batch, *image_shape)` in [0, 1] to float32 logits `(batch, num_classes)`.
+    """
+    return _load(f"{name}-judge", dtype)
+
+
+def _load(name, dtype):
+    import keras
+
+    model = keras.models.load_model(_path(name), compile=False)
+    copy = keras.models.model_from_json(re.sub(r'"mixed_b?float16"', f'"{dtype}"', model.to_json()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _path(name):
+    path = WEIGHTS / f"{name}.keras"
+    if not path.is_file():
+        raise ValueError(f"Weights are included of {', '.join(included()) or 'no dataset'}. Received: {name!r}")
+    return path
