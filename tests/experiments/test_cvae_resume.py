@@ -196,7 +196,7 @@ def test_records_without_weights_stay_as_they_are(copy, reference, here):
     before = files(copy / "judge" / "glyphs" / "smoke"), files(copy / "cvae" / "glyphs" / "smoke")
     code, out, err = here("--wrong-labels-only")
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
-    assert "holds no trained judge. Train a model first." in err
+    assert f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 0), and no weights of glyphs are" in err
 
     code, out, err = here()
     assert (code, err) == (0, "") and out.count(" | loss ") == len(EPOCHS)
@@ -231,8 +231,8 @@ def test_the_wrong_label_picture_is_made_again_from_weights(copy, reference, her
 def test_no_wrong_label_picture_without_a_model(copy, here):
     before = {path: content[1] for path, content in files(copy).items()}
     code, _, err = here("--wrong-labels-only", "--seed", "5")
-    line = f"{model_folder(copy, seed=5)} holds no trained model. Run the command without --wrong-labels-only."
-    assert (code, err) == (2, f"error: {line}\n")
+    line = f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 5), and no weights of glyphs are included"
+    assert code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
     assert {path: content[1] for path, content in files(copy).items()} == before
 
 
