@@ -30,16 +30,18 @@ class Size:
     Attributes:
         channels: at full, half and quarter resolution.
         blocks: residual blocks at each of them.
+        hidden: units of a dense layer between features and a flat latent; it helps to keep the class out of the latent.
     """
 
     channels: tuple
     blocks: tuple
+    hidden: int
 
 
 NETWORKS = {
-    "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1)),
-    "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2)),
-    "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3)),
+    "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1), hidden=32),
+    "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2), hidden=256),
+    "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3), hidden=512),
 }
 """Sizes by name: `tiny` for tests, `small` and `base` for training; add your own."""
 
@@ -84,6 +86,8 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
         for block in range(blocks):
             x = residual_block(x, modulation, name=f"level{level}_block{block}")
     x = layers.Activation("silu", name="activation")(x)
+    if len(latent_shape) == 1:
+        x = _dense(layers.Flatten(name="flatten")(x), size.hidden, name="hidden")
     mean, log_variance = (_latent_head(latent_shape, name)(x) for name in ("mean", "log_variance"))
     return keras.Model([image, embedding], [mean, soft_bound(log_variance, LOG_VARIANCE_LIMIT)], name="encoder")
 
@@ -110,6 +114,7 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
     quarter = (image_shape[0] // 4, image_shape[1] // 4, size.channels[-1])
     if len(latent_shape) == 1:
         x = layers.Concatenate(name="latent_and_label")([latent, embedding])
+        x = _dense(x, size.hidden, name="hidden")
         x = layers.Dense(math.prod(quarter), name="unflatten")(x)
         x = layers.Reshape(quarter, name="reshape")(x)
     else:
@@ -164,12 +169,16 @@ def _double(x, channels, name):
 
 
 def _latent_head(latent_shape, name):
-    """Layers from the quarter-resolution features to a latent's mean or log-variance, in float32; KL starts near 0."""
+    """A layer from features to a latent's mean or log-variance, in float32; KL starts near 0."""
     small = keras.initializers.VarianceScaling(0.01)
     if len(latent_shape) == 3:
         return layers.Conv2D(latent_shape[-1], 1, kernel_initializer=small, dtype="float32", name=name)
-    dense = layers.Dense(latent_shape[0], kernel_initializer=small, dtype="float32", name=name)
-    return lambda x: dense(layers.Flatten(name=f"{name}_flatten")(x))
+    return layers.Dense(latent_shape[0], kernel_initializer=small, dtype="float32", name=name)
+
+
+def _dense(x, units, name):
+    x = layers.Dense(units, kernel_initializer="he_normal", name=name)(x)
+    return layers.Activation("silu", name=f"{name}_activation")(x)
 
 
 def _check_conditioning(conditioning):

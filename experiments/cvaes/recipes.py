@@ -79,7 +79,7 @@ class Recipe:
         return asdict(self)
 
 
-DIGITS = Recipe(kl_weight=1.2, images=2_200_000)
+DIGITS = Recipe(kl_weight=1.25, label_noise=0.2, images=2_400_000)
 COLOUR = Recipe(likelihood="coupled_discretized_logistic", flip=True, importance_samples=0)
 
 MODELS = {

@@ -145,7 +145,7 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
     from tfcvae.model import CVAE
 
     parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
-    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.2, bernoulli"  # 450 images an epoch
+    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.25, bernoulli"  # 450 images an epoch
     assert lines[-4:] == [
         f"standard     seed 0  {work}, {parameters:,} parameters",
         f"standard     seed 1  {work}, {parameters:,} parameters",
@@ -207,7 +207,7 @@ def test_presets_grow():
     assert list(PRESETS) == list(BUILTIN_SIZES) == list(VALIDATION) == ladder
     recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
     assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
-    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 2_200_000, 11_990_000]
+    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 2_420_000, 11_990_000]
     assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
 
 

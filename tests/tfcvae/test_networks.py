@@ -73,7 +73,7 @@ def test_the_decoder_of_a_flat_latent_reads_the_label_from_the_start():
 
 
 def test_every_residual_block_is_modulated():
-    size = Size(channels=(4, 8, 8), blocks=(1, 2, 3))
+    size = Size(channels=(4, 8, 8), blocks=(1, 2, 3), hidden=5)
     NETWORKS["mine"] = size
     try:
         for network in (build_encoder((8, 8, 1), (3,), 6, "mine"), build_decoder((8, 8, 1), (3,), 6, 1, "mine")):
@@ -105,13 +105,13 @@ def test_parameter_counts():
     # Encoder: stem 1 -> 4, down 4 -> 8 -> 16, a block (two convolutions, 6 -> 2 channels of modulation) at each.
     conv = {(a, b): 9 * a * b + b for a, b in ((1, 4), (4, 8), (8, 16), (8, 8), (16, 16), (4, 1))}
     blocks = 2 * conv[8, 8] + (6 + 1) * 16 + 2 * conv[16, 16] + (6 + 1) * 32
-    heads = 2 * (2 * 2 * 16 * 3 + 3)
+    heads = (2 * 2 * 16 + 1) * 32 + 2 * (32 + 1) * 3  # by way of 32 hidden units
     encoder = build_encoder((8, 8, 1), (3,), 6, "tiny")
     assert encoder.count_params() == conv[1, 4] + conv[4, 8] + conv[8, 16] + blocks + heads
-    # Decoder: a dense layer from latent and label to 2x2x16, then 4x4 transposed convolutions.
+    # Decoder: dense layers from latent and label to 32 units and to 2x2x16, then 4x4 transposed convolutions.
     decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
     doubled = 16 * 16 * 8 + 8 + 16 * 8 * 4 + 4
-    assert decoder.count_params() == (3 + 6 + 1) * 64 + blocks + doubled + conv[4, 1]
+    assert decoder.count_params() == (3 + 6 + 1) * 32 + (32 + 1) * 64 + blocks + doubled + conv[4, 1]
 
 
 @pytest.mark.parametrize(
