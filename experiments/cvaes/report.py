@@ -27,6 +27,9 @@ column says otherwise; the judge only measures.
   are told the wrong label, which is what sending an image in with a wrong label means. **(b)**: the encoder is told the
   true one, the decoder the wrong one. **(shift)**, where each class has a prior of its own: as (b), and the latent
   moves from the true class's prior to the other's.
+- **Label noise**: share of the training images whose encoder is told a random wrong label, while the decoder is told
+  the right one. It still trains a bound of log p(x|y), and without it nothing says what an encoder makes of an image
+  under a wrong label, as in (a).
 - **Label ignored**: what a model that ignores its label would score in "read as asked"; r is the judge's accuracy on
   plain reconstructions.
 - **Retention**: share of outputs whose nearest test image, by squared error, is the very image sent in. A model that
@@ -41,6 +44,8 @@ JUDGE = """## Judge
 Small classifiers of real images. They say which class a generated image shows, and that is all they are used for: no
 loss, gradient or checkpoint comes from them. Their own accuracy on real images they were not trained on:
 """
+
+BLURRED = "{:.0%} of the training images were made 2 or 4 times coarser: what a decoder makes of a photo is smooth"
 
 PICTURES = {
     "wrong_labels": (
@@ -101,7 +106,13 @@ def judge_section(records, results_dir):
     """The judges' section: one table; arguments, result and error as for `cvae_section`."""
     report.require(records, JUDGE_REQUIRED)
     made = dict.fromkeys(f"- {report.hardware(record)}; {report.software(record)}." for record in records)
-    return "\n\n".join([JUDGE.strip(), tables.judge_table(records), "\n".join(made), _commands(records)])
+    blurred = [
+        f"- {r['dataset']}, `{r['run']}`: {BLURRED.format(r['config']['blur'])}."
+        for r in records
+        if field(r, "config.blur")
+    ]
+    facts = "\n".join([*dict.fromkeys(blurred), *made])
+    return "\n\n".join([JUDGE.strip(), tables.judge_table(records), facts, _commands(records)])
 
 
 def short_table(records):

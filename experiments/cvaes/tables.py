@@ -50,6 +50,7 @@ def model_table(models):
         "latent": _latent,
         "prior": _config("prior"),
         "KL weight": _config("kl_weight"),
+        "label noise": _config("label_noise"),
         "parameters": lambda seeds: report.mean_and_spread([field(seeds[0], "parameters")], 0),
         "−ELBO, nats": lambda seeds: _nats(seeds, "test.negative_elbo"),
         f"−ELBO + ln {_classes(models)}": lambda seeds: _nats(seeds, "test.unconditional_nll"),

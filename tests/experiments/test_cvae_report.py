@@ -317,6 +317,12 @@ def test_judges_stand_before_the_models(tmp_path):
     assert "different images" not in part
 
 
+def test_a_judge_that_learned_from_blurred_images_says_so(tmp_path):
+    text = summary(tmp_path, make_record(), judge_record("cifar10", config={"blur": 0.25}), judge_record())
+    (line,) = [line for line in text.splitlines() if "coarser" in line]
+    assert line.startswith("- cifar10, `cpu`: 25% of the training images were made 2 or 4 times coarser")
+
+
 def test_a_judge_without_accuracy_is_named(tmp_path):
     with pytest.raises(UserError, match="judge/mnist/cpu/small/seed-0/record.json has no 'accuracy'"):
         summary(tmp_path, judge_record(accuracy=None))
