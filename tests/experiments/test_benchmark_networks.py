@@ -79,13 +79,13 @@ def test_rate_is_amount_by_time_and_at_least_one_step(monkeypatch):
 
 
 def test_work_of_a_conditional_vae_is_its_encoders_and_its_decoders():
-    """In multiplications, for images of 28 x 28 x 1, channels 4, 8 and 16, 32 latent units, labels of length 32."""
+    """In multiplications, for images of 28 x 28 x 1, channels 4, 8 and 16, 32 latent and hidden units, labels of 32."""
     workload = make_workload("cvae-mnist", make_sizes("quick", SIZES, "CPU"))
     assert (workload.recipe.network, workload.recipe.latent_shape, workload.recipe.label_dim) == ("tiny", (32,), 32)
     level1, level2 = 2 * 196 * 9 * 8 * 8, 2 * 49 * 9 * 16 * 16  # a residual block of two convolutions each
     stem, down1, down2 = 784 * 9 * 1 * 4, 196 * 9 * 4 * 8, 49 * 9 * 8 * 16
-    heads = 2 * (49 * 16) * 32
-    unflatten = (32 + 32) * (49 * 16)
+    heads = (49 * 16) * 32 + 2 * 32 * 32  # by way of 32 hidden units
+    unflatten = (32 + 32) * 32 + 32 * (49 * 16)
     up2, up1, parameters = 49 * 16 * 16 * 8, 196 * 16 * 8 * 4, 784 * 9 * 4 * 1
     encoder = stem + down1 + level1 + down2 + level2 + heads
     decoder = unflatten + level2 + up2 + level1 + up1 + parameters
