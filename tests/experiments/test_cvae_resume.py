@@ -144,7 +144,7 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
         assert all(after[path] == content for path, content in before.items() if path.stem != "curves")
     assert pictures(results / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name == "checkpoint.npz"]
-    row = "| `standard` | bernoulli | 32 | standard | 1 |"
+    row = "| `standard` | bernoulli | 32 | standard | 1.25 | 0.2 |"
     assert row in (results / "summary.md").read_text() and row in (reference / "summary.md").read_text()
 
 
