@@ -1,5 +1,6 @@
 """Progress lines with the time left, for one model and for all models of a command."""
 
+import statistics
 import sys
 import time
 
@@ -32,8 +33,8 @@ class Clock:
         row = progress.history[-1]
         self.printed = time.perf_counter()
         self.images_seen += row["images_per_epoch"]
-        recent = progress.history[-5:]
-        of_model = (epochs - progress.epochs_done) * sum(row["seconds"] for row in recent) / len(recent)
+        usual = statistics.median(row["seconds"] for row in progress.history[-5:])  # whatever paused one of them
+        of_model = (epochs - progress.epochs_done) * usual
         of_all = ""
         if self.images_left is not None:
             pace = (self.printed - self.started) / self.images_seen

@@ -21,6 +21,13 @@ def test_time_left_of_the_model_and_of_all(capsys):
     assert line.endswith("left: 0m30s, in all 2m30s\n")  # 3 epochs of 10 s; then 600 images of 0.2 s
 
 
+def test_time_left_after_an_epoch_that_was_paused(capsys):
+    row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 3, "seconds": 10.0}
+    history = [row, {**row, "seconds": 3600.0}, row]
+    Clock(None, "val_iou", "val IoU").epoch("mp-tr-bce seed 0", Progress(history=history, best=0.25), epochs=5)
+    assert capsys.readouterr().out.endswith("left: 0m20s\n")
+
+
 def test_time_left_of_one_of_several_processes(capsys):
     row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 1, "seconds": 10.0}
     clock = Clock(images=None, metric="val_iou", title="val IoU")
