@@ -112,7 +112,7 @@ class Judge(Experiment):
     def ready(self):
         """Trains the judge where that is still to do; returns what `trained` returns."""
         if self.left() and self.run():
-            raise UserError(f"The judge of {self.choice.name} could not be trained. Try --precision float32.")
+            raise UserError(f"The judge of {self.choice.name} could not be trained.")
         return self.trained()
 
     def trained(self):

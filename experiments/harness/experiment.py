@@ -86,7 +86,8 @@ class Experiment:
                     self._train_one(variant, seed, clock, force)
                 except TrainingDiverged as error:
                     diverged.append(variant)
-                    print(f"error: {variant} seed {seed} stopped: {error}. Try --precision float32.", file=sys.stderr)
+                    remedy = "a lower learning rate" if self.machine.precision == "float32" else "--precision float32"
+                    print(f"error: {variant} seed {seed} stopped: {error}. Try {remedy}.", file=sys.stderr)
             self.wrap_up()
         return 1 if diverged else 0
 

@@ -104,13 +104,21 @@ class Session:
         self.process.send_signal(signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
 
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stderr(self):
         return self.errors.read_text()
 
     def trained(self):
-        """The epochs that this session trained, as `(label, epoch)`: `("mp-tr-bce seed 0", 1)`."""
-        rows = [line.split(" | ") for line in self.lines if " | loss " in line]
-        return [(row[0], int(row[1].split()[1].split("/")[0])) for row in rows]
+        """The epochs that this session trained."""
+        return trained(self.lines)
+
+
+def trained(lines):
+    """The epochs that a script said it trained, as `(label, epoch)`: `("mp-tr-bce seed 0", 1)`."""
+    rows = [line.split(" | ") for line in lines if " | loss " in line]
+    return [(row[0], int(row[1].split()[1].split("/")[0])) for row in rows]
 
 
 def kill_after(text, seconds, end=Session.kill):
@@ -124,6 +132,37 @@ def kill_after(text, seconds, end=Session.kill):
     return kill
 
 
+TEAR = """
+import os, runpy, signal, sys
+import numpy as np
+
+variant, *sys.argv = sys.argv[1:]
+whole = np.savez
+
+def torn(path, **arrays):
+    whole(path, **arrays)
+    if variant in path.parts and path.with_name("checkpoint.npz").exists():
+        os.truncate(path, path.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+np.savez = torn
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def torn_at(variant):
+    """What goes before a script so that it runs up to a model's second checkpoint and is killed amid writing it."""
+    return "-c", TEAR, variant
+
+
+def torn_checkpoint(results, variant):
+    """The half-written file that such a session has left, beside the first checkpoint, which is whole."""
+    (torn,) = results.rglob(".checkpoint.*.tmp.npz")
+    assert variant in torn.parts
+    assert 2 * torn.stat().st_size == pytest.approx((torn.parent / "checkpoint.npz").stat().st_size, rel=0.1)
+    return torn
+
+
 def run_here(monkeypatch, capfd, module, *options):
     """Runs a script in this process, which saves the start of TensorFlow; returns exit status, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, options)])
@@ -132,6 +171,13 @@ def run_here(monkeypatch, capfd, module, *options):
     except SystemExit as exit_:
         status = exit_.code
     return status, *capfd.readouterr()
+
+
+def finish_here(module, *options):
+    """Runs a script in this process to its good end, for fixtures that several tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module.__file__, *map(str, options)])
+        assert run_main(module.main) == 0
 
 
 # What a run left behind

@@ -1,6 +1,5 @@
 """Whole runs of the benchmark, as small as they get."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,17 +9,75 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "experiments" / "benchmark.py"
+from experiments import benchmark
+from experiments.benchmarks.plan import Row, make_sizes
+from tests.experiments.sessions import ROOT, read, run_here
+
 SMALL = ["--image-size", "16", "--filters", "1", "--batch-size", "2", "--turns", "2", "--seconds", "0.05"]
+SMALL += ["--settings", "default"]
 
 pytestmark = pytest.mark.slow
 
 
-def start(results, *options):
-    command = [sys.executable, SCRIPT, *SMALL, *options, "--results", results]
+def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(benchmark, "MEMORY_READS", [("memory", 800), ("disk", 800)])
+    parts = ["--parts", "unet", "memory"]
+    code, out, err = run_here(monkeypatch, capfd, benchmark, *SMALL, *parts, "--results", tmp_path)
+    assert (code, err) == (0, "")
+    assert "failed" not in out and out.splitlines()[-3].endswith("left: 0m00s")
+    (folder,) = (tmp_path / "benchmark").iterdir()
+    record = read(folder)
+    part = record["workloads"]["unet"]
+    for row in part["rows"]:
+        measures = ["together"] if row["loop"] == "plain" else ["step", "together", "inference"]
+        assert list(row["turns"]) == measures and row["first_step_seconds"] > 0
+        assert all(1 <= len(turns) <= 2 and min(turns) > 0 for turns in row["turns"].values())
+        assert 100 * 2**20 < row["memory"]["start"] < row["memory"]["peak"] < 4 * 2**30
+        assert row["xla_used"] is False  # Keras leaves XLA off on a CPU
+    plain, own = part["rows"]
+    assert (plain["loop"], own["loop"]) == ("plain", "project") and 0 < own["ceiling_share"] < 1
+    assert {row["precision"] for row in part["rows"]} <= set(part["ceilings"])
+    assert part["ceilings"]["float32"]["flops_per_second"] > 1e8
+    memory = {row["cache"]: row["peak"] - row["start"] for row in record["pipeline_memory"]["rows"]}
+    images = 800 * 4 * 320**2  # bytes of what is kept for training at 256 pixels
+    assert memory["memory"] - memory["disk"] > 0.5 * images
+    assert "### U-Net" in (tmp_path / "benchmark.md").read_text()
+    assert "](benchmark.md)" in (tmp_path / "summary.md").read_text()
+
+
+def test_a_setting_under_xla():
+    from experiments.benchmarks.services import RowService
+
+    sizes = make_sizes("quick", {"image_size": 16, "filters": 1, "batch_size": 2, "unet_batches": 2}, "CPU")
+    service = RowService(Row("unet", "project", "float32", True), sizes)
+    assert service.build()["xla_used"] is True
+    assert all(service.measure(name, 0) > 0 for name in service.row.measures)
+
+
+# Ended
+
+
+PARENT = """
+import time
+from experiments.benchmarks.children import Child
+
+with Child("tests.experiments.test_benchmark:Service", 12) as child:
+    child.wait()
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def start(*command):
+    """Runs Python in a session of its own."""
     return subprocess.Popen(
-        list(map(str, command)), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        [sys.executable, *map(str, command)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore Ctrl-C
     )
 
 
@@ -37,50 +94,36 @@ def processes_of(session):
     return found
 
 
-def test_a_run_measures_every_setting_and_writes_record_page_and_summary(tmp_path):
-    run = start(tmp_path, "--parts", "unet", "memory")
-    output, _ = run.communicate(timeout=900)
-    assert run.returncode == 0, output
-    assert "failed" not in output and output.splitlines()[-3].endswith("left: 0m00s")
-    (folder,) = (tmp_path / "benchmark").iterdir()
-    record = json.loads((folder / "record.json").read_text())
-    part = record["workloads"]["unet"]
-    shares = {}
-    for row in part["rows"]:
-        measures = ["together"] if row["loop"] == "plain" else ["step", "together", "inference"]
-        assert list(row["turns"]) == measures and row["first_step_seconds"] > 0
-        assert all(1 <= len(turns) <= 2 and min(turns) > 0 for turns in row["turns"].values())
-        assert 100 * 2**20 < row["memory"]["start"] < row["memory"]["peak"] < 4 * 2**30
-        assert row["xla_used"] is (row["xla"] is True)  # Keras leaves XLA off on a CPU
-        shares[row["precision"]] = row.get("ceiling_share")
-    assert {row["loop"] for row in part["rows"]} == {"plain", "project"} and all(0 < s < 1 for s in shares.values())
-    assert list(part["ceilings"]) == list(shares) and part["ceilings"]["float32"]["flops_per_second"] > 1e8
-    memory = {(row["cache"], row["photos"]): row["peak"] - row["start"] for row in record["pipeline_memory"]["rows"]}
-    images = 1500 * 4 * 320**2  # bytes of what 2,000 photos take more than 500, stored for training at 256 pixels
-    assert memory["memory", 2000] - memory["memory", 500] > 0.8 * images
-    for cache in ("disk", "none"):
-        assert memory[cache, 2000] - memory[cache, 500] < 0.2 * images
-    assert "### U-Net" in (tmp_path / "benchmark.md").read_text()
-    assert "](benchmark.md)" in (tmp_path / "summary.md").read_text()
-
-
-@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_run_that_is_ended_leaves_nothing_behind(tmp_path, number, code):
-    run = start(tmp_path, "--parts", "unet", "--settings", "default", "--turns", "1000")
-    for line in run.stdout:
-        if "turn 1/1000" in line:
-            break
-    assert len(processes_of(run.pid)) >= 4  # this one, the machine's, and one a setting
-    if number == signal.SIGKILL:
-        run.kill()
-    else:
-        os.killpg(run.pid, number)  # as Ctrl-C does
-    output, _ = run.communicate(timeout=60)
-    assert run.returncode == code
-    if number == signal.SIGINT:
-        assert output.splitlines()[-1] == "interrupted: nothing was written" and "Traceback" not in output
+def assert_nothing_left_of(session):
     deadline = time.monotonic() + 60
-    while processes_of(run.pid) and time.monotonic() < deadline:
+    while processes_of(session) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert processes_of(run.pid) == []
+    assert processes_of(session) == []
+
+
+def wait_for(run, text):
+    for line in run.stdout:
+        if text in line:
+            return
+    pytest.fail(f"ended without {text!r}")
+
+
+def test_a_run_that_is_interrupted_leaves_nothing_behind(tmp_path):
+    run = start(benchmark.__file__, *SMALL, "--parts", "unet", "--turns", "1000", "--results", tmp_path)
+    wait_for(run, "turn 1/1000")
+    assert len(processes_of(run.pid)) >= 4  # this one, the machine's, and one a setting
+    os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert output.splitlines()[-1] == "interrupted: nothing was written" and "Traceback" not in output
+    assert_nothing_left_of(run.pid)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_end_with_the_one_that_started_them():
+    parent = start("-c", PARENT)
+    wait_for(parent, "ready")
+    assert len(processes_of(parent.pid)) >= 2
+    parent.kill()
+    parent.communicate()
+    assert_nothing_left_of(parent.pid)

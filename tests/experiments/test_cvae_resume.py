@@ -10,7 +10,20 @@ import pytest
 
 from experiments import cvae
 from experiments.cvaes.recipes import MODELS
-from tests.experiments.sessions import ROOT, Session, files, finite, history, kill_after, read, run_here, weights
+from tests.experiments.sessions import (
+    ROOT,
+    Session,
+    files,
+    finish_here,
+    finite,
+    history,
+    kill_after,
+    read,
+    run_here,
+    torn_at,
+    torn_checkpoint,
+    weights,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -61,9 +74,7 @@ def assert_same_outcome(folder, reference):
 def reference(tmp_path_factory):
     """Results of the run without interruption."""
     results = tmp_path_factory.mktemp("reference") / "results"
-    with start(results) as session:
-        assert session.finish() == 0, session.stderr()
-        assert session.stderr() == "" and session.trained() == EPOCHS
+    finish_here(cvae, *COMMAND, *GLYPHS, "--results", results)
     assert set(pictures(model_folder(results))) == set(PICTURES)
     assert pictures(results / "cvae" / "glyphs") == pictures(model_folder(results))
     return results
@@ -88,109 +99,78 @@ def here(tmp_path, monkeypatch, capfd):
 # Killed
 
 
-TEAR = """
-import os, runpy, signal, sys
-import numpy as np
-
-whole = np.savez
-
-def torn(path, **arrays):
-    whole(path, **arrays)
-    if "standard" in path.parts and path.with_name("checkpoint.npz").exists():
-        os.truncate(path, path.stat().st_size // 2)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-np.savez = torn
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-"""Runs a script up to the model's second checkpoint, and kills it when half of that is written."""
-
 KILLS = [  # in an order in which every moment is still to come
     ((), kill_after("tiny seed 0 | epoch 1/3 | loss", 0.1)),
-    (("-c", TEAR), Session.was_killed),
-    ((), kill_after("standard seed 0 | epoch 2/4 | loss", 0.2)),
+    (torn_at("standard"), Session.was_killed),
     ((), kill_after("standard seed 0: scoring on the test split", 1.5)),
-    ((), kill_after("Writing the summary", 0.3)),
 ]
 
 
-def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference):
-    results, finished, epochs = tmp_path / "results", {}, []
+def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
+    results, judge, epochs = tmp_path / "results", {}, []
     for before, kill in KILLS:
         with start(results, *before) as session:
             kill(session)
             epochs += session.trained()
         if before:
-            torn = only(results.rglob(".checkpoint.*.tmp.npz"))
-            assert torn.parent == model_folder(results)
-            assert 2 * torn.stat().st_size == pytest.approx((torn.parent / "checkpoint.npz").stat().st_size, rel=0.1)
-            assert epochs[-1] == ("standard seed 0", 1)
+            assert torn_checkpoint(results, "standard").parent == model_folder(results)
+            judge = files(judge_folder(results))
         for path in results.rglob("*.json"):
             json.loads(path.read_text())
-        for record in results.rglob("record.json"):
-            finished.setdefault(record.parent, files(record.parent))
-    assert epochs == EPOCHS  # what was reported was saved: none of it was done twice
-    assert list(finished) == [judge_folder(results), model_folder(results)]
+    assert epochs == [epoch for epoch in EPOCHS if epoch in epochs]  # what was reported was saved: none is done twice
+    assert len(EPOCHS) - len(epochs) <= 1  # an epoch may be saved and the session killed before it says so
+    assert not (model_folder(results) / "record.json").exists()
 
-    with start(results) as session:
-        assert session.finish() == 0, session.stderr()
-        assert session.stderr() == "" and session.trained() == []
-        assert "standard seed 0: finished, kept" in session.lines
+    code, out, err = here()
+    assert (code, err) == (0, "") and " | loss " not in out
     assert_same_outcome(model_folder(results), model_folder(reference))
     assert_same_outcome(judge_folder(results), judge_folder(reference))
-    for folder, before in finished.items():
-        after = files(folder)
-        assert all(after[path] == content for path, content in before.items() if path.stem != "curves")
+    assert files(judge_folder(results)) == judge  # not trained or written again
     assert pictures(results / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name == "checkpoint.npz"]
-    row = "| `standard` | bernoulli | 32 | standard | 1.25 | 0.2 |"
+    row = "| `standard` | bernoulli | 32 | standard |"
     assert row in (results / "summary.md").read_text() and row in (reference / "summary.md").read_text()
 
 
 # Run again
 
 
-def test_a_finished_run_is_kept(copy, here):
+def test_a_finished_run_is_kept_and_what_it_shows_is_made_again(copy, here):
+    """As after a kill while the summary was written."""
     (copy / "other").mkdir()
     (copy / "other" / "record.json").write_text('{"experiment": "other"}')  # of a script that trains nothing
+    shown = pictures(copy / "cvae" / "glyphs")
     before = files(copy / "judge"), files(model_folder(copy))
+    for path in ((copy / "cvae" / "glyphs").glob("*.png"), (model_folder(copy) / "curves.png", copy / "summary.md")):
+        for lost in path:
+            lost.unlink()
     code, out, err = here()
     assert (code, err) == (0, "") and " | loss " not in out
     assert "standard seed 0: finished, kept\n" in out
     kept = {path: content for path, content in before[1].items() if path.stem != "curves"}  # which is drawn anew
     assert (files(copy / "judge"), kept.items() <= files(model_folder(copy)).items()) == (before[0], True)
-    assert pictures(model_folder(copy))["curves"] == next(c for p, (_, c) in before[1].items() if p.stem == "curves")
+    assert pictures(copy / "cvae" / "glyphs") == pictures(model_folder(copy)) == shown
     assert "## other" in (copy / "summary.md").read_text()
 
 
-def test_force_trains_the_model_again_and_keeps_the_judge(copy, reference, here):
-    judge = files(copy / "judge")
-    code, out, err = here("--force")
-    assert (code, err) == (0, "") and files(copy / "judge") == judge
-    assert out.count("standard seed 0 | epoch ") == 4 and "tiny seed 0 | epoch" not in out
-    assert read(model_folder(copy))["seconds"] != read(model_folder(reference))["seconds"]
-    for name in ("validation", "test", "judge"):
-        assert read(model_folder(copy))[name] == read(model_folder(reference))[name], name
-    assert history(model_folder(copy)) == history(model_folder(reference))
-    assert "--force" not in read(model_folder(copy))["command"]
-
-
-def test_another_seed_is_another_model_and_the_pictures_stay_the_first_ones(copy, reference, here):
-    before = {path: content for path, content in files(model_folder(copy)).items() if path.stem != "curves"}
-    code, out, err = here("--seed", "1", "0")
-    assert (code, err) == (0, "") and "standard seed 0: finished, kept\n" in out
+def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, reference, here):
+    shutil.copytree(model_folder(copy), model_folder(copy, seed=1))  # finished already
+    before = {path: content for path, content in files(copy).items() if path.suffix in (".json", ".keras", ".csv")}
+    code, out, err = here("--seed", "1", "--force")
+    assert (code, err) == (0, "") and "tiny seed 0 | epoch" not in out
     assert out.count("standard seed 1 | epoch ") == 4
-    assert before.items() <= files(model_folder(copy)).items()
+    after = files(copy)
+    assert {path.parent for path in before if after[path] != before[path]} == {model_folder(copy, seed=1)}
     one, other = (read(model_folder(copy, seed=seed)) for seed in (0, 1))
     assert one["test"]["elbo"] != other["test"]["elbo"] and one["config"] == other["config"]
     assert one["judge"] == other["judge"] and one["data"] == other["data"]  # the same split and judge for every seed
-    assert pictures(copy / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
+    assert other["seed"] == 1 and "--force" not in other["command"]
+    assert pictures(copy / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")  # the first seed's
     table = [line for line in (copy / "summary.md").read_text().splitlines() if line.startswith("| `standard` |")]
     assert table[0].split("|")[2].strip() == "2"  # seeds
 
 
-def test_records_without_weights_stay_as_they_are(copy, reference, here):
+def test_records_without_weights_stay_as_they_are(copy, here):
     for path in copy.rglob("*.keras"):
         path.unlink()
     before = files(copy / "judge" / "glyphs" / "smoke"), files(copy / "cvae" / "glyphs" / "smoke")
@@ -198,19 +178,11 @@ def test_records_without_weights_stay_as_they_are(copy, reference, here):
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
     assert f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 0), and no weights of glyphs are" in err
 
-    code, out, err = here()
-    assert (code, err) == (0, "") and out.count(" | loss ") == len(EPOCHS)
+    code, out, err = here("--dry-run")
+    assert (code, err) == (None, "") and "1 of 1 models to train" in out and "judge tiny: 3 epochs" in out
     assert out.count("holds records without weights (as in a fresh clone): training in another folder.") == 2
-    assert files(copy / "judge" / "glyphs" / "smoke") == before[0]
-    kept = {path: content for path, content in before[1].items() if path.stem != "curves"}
-    assert kept.items() <= files(copy / "cvae" / "glyphs" / "smoke").items()
-    new = only(path for path in (copy / "cvae" / "glyphs").glob("smoke-*"))
-    assert read(model_folder(copy, new.name))["test"] == read(model_folder(reference))["test"]
-    summary = (copy / "summary.md").read_text()
-    assert "Run `smoke`" in summary and f"Run `{new.name}`" in summary
-
-    code, out, err = here()  # once more: nothing to do
-    assert (code, err) == (0, "") and "standard seed 0: finished, kept\n" in out and " | loss " not in out
+    assert (files(copy / "judge" / "glyphs" / "smoke"), files(copy / "cvae" / "glyphs" / "smoke")) == before
+    assert not list((copy / "cvae" / "glyphs").glob("smoke-*"))
 
 
 # The wrong-label picture

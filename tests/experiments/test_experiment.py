@@ -262,6 +262,7 @@ def test_a_diverging_model_is_named_and_the_others_go_on(tmp_path, finished, cap
     assert (experiment.run(), experiment.wrapped) == (1, 1)
     err = capsys.readouterr().err
     assert err.startswith("error: flat seed 0 stopped: the loss became ") and err.count("\n") == 1
+    assert err.endswith(". Try a lower learning rate.\n")  # it was float32 already
     assert not (folder_of(tmp_path, "flat") / "record.json").exists()
     assert untimed(tmp_path, "steep") == untimed(finished, "steep")
     again = Fit(tmp_path)

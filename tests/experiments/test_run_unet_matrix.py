@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from experiments import run_unet_matrix
 from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.unets.recipes import MATRIX, VARIANTS
-from tests.experiments.sessions import ROOT, quick, start
+from tests.experiments.sessions import ROOT, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
 
@@ -107,13 +108,19 @@ def test_options_become_overrides():
 # Runs
 
 
-def test_dry_run_says_the_work_and_writes_nothing(tmp_path):
-    options = shlex.split(
-        "--preset smoke --data shapes --precision float32 --variants all --seeds 0 1 --dry-run --results"
+@pytest.fixture
+def here(tmp_path, monkeypatch, capfd):
+    """A function that runs the script in this process."""
+    options = shlex.split("--preset smoke --precision float32")
+    return lambda *more: run_here(
+        monkeypatch, capfd, run_unet_matrix, *options, *more, "--results", tmp_path / "results"
     )
-    done = start(tmp_path, SCRIPT, *options, tmp_path / "results")
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
+
+
+def test_dry_run_says_the_work_and_writes_nothing(tmp_path, here):
+    code, out, err = here(*shlex.split("--data shapes --variants all --seeds 0 1 --dry-run"))
+    assert (code, err) == (None, "")
+    lines = out.splitlines()
     assert "shapes: 72 train images (7 of them for validation), 16 test images." in lines
     assert any(line.endswith("XLA off") and "float32 (as asked)" in line for line in lines)
     to_do = [line for line in lines if "  to do  " in line]
@@ -171,7 +178,7 @@ def rewrite(shard, change):
 
 
 @pytest.mark.parametrize("damage", ["cut", pytest.param("image", marks=pytest.mark.slow)])
-def test_damaged_data_is_named_and_the_repaired_data_goes_on(tmp_path, pets, damage):
+def test_damaged_data_is_named_and_the_repaired_data_goes_on(tmp_path, pets, here, damage):
     shutil.copytree(pets, tmp_path / "data")
     folder = tmp_path / "data" / "oxford_iiit_pet" / "4.0.0"
     shard = folder / "oxford_iiit_pet-train.tfrecord-00000-of-00001"
@@ -180,15 +187,13 @@ def test_damaged_data_is_named_and_the_repaired_data_goes_on(tmp_path, pets, dam
         shard.write_bytes(whole[: len(whole) // 2])
     else:
         rewrite(shard, lambda image: b"\0" * len(image))
-    options = shlex.split("--preset smoke --precision float32 --variants mp-tr-bce --data-dir data --results results")
-    done = start(tmp_path, SCRIPT, *options)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"error: damaged data in {folder} (") and done.stderr.count("\n") == 1
-    assert done.stderr.endswith("; delete that folder and prepare it again\n")
-    assert "Data: oxford_iiit_pet, prepared in" in done.stdout
+    options = ["--variants", "strconv-tr-bce", "--data-dir", tmp_path / "data"]
+    code, out, err = here(*options)
+    assert code == 2 and err.startswith(f"error: damaged data in {folder} (") and err.count("\n") == 1
+    assert err.endswith("; delete that folder and prepare it again\n")
+    assert "Data: oxford_iiit_pet, prepared in" in out
     if damage == "image":
-        assert "(Unknown image file format" in done.stderr
+        assert "(Unknown image file format" in err
         shard.write_bytes(whole)
-        done = start(tmp_path, SCRIPT, *options)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert here(*options)[::2] == (0, "")
         assert [p.parent.name for p in (tmp_path / "results").rglob("record.json")] == ["seed-0"]

@@ -152,7 +152,7 @@ def test_resumed_mixed_float16_keeps_its_loss_scale(tmp_path, float16):
 
 
 def test_a_model_of_the_matrix_is_restored_whole(tmp_path, float16):
-    recipe = make_recipe("smoke", "strconv-ups-dice", {"dropout": 0.2, "filters": 2})
+    recipe = make_recipe("smoke", "strconv-ups-dice", {"dropout": 0.2, "filters": 2, "depth": 1})
     models = [build_model(recipe, seed, steps=10) for seed in (0, 1)]
     batch = np.ones((2, 32, 32, 3), "float32"), np.ones((2, 32, 32, 1), "uint8")
     saved, fresh = (Checkpoint(tmp_path / "file.npz", model, {}) for model in models)

@@ -65,7 +65,7 @@ def test_a_search(tmp_path, monkeypatch, capfd):
         return training
 
     monkeypatch.setattr(CVAETask, "build", build)
-    options = shlex.split("--tuner random --trials 2 --max-epochs 1 --name small")
+    options = shlex.split("--tuner bayesian --trials 4 --max-epochs 1 --name small")
     code, out, err = run_here(monkeypatch, capfd, tune_cvae, *BASE, *options, "--results", tmp_path)
     assert (code, err) == (0, "")
     record = json.loads((tmp_path / "tuning" / "small" / "record.json").read_text())

@@ -1,5 +1,6 @@
 """The search for a U-Net's hyperparameters: its options, a real search in small, kills, chief and workers."""
 
+import contextlib
 import json
 import shlex
 import socket
@@ -12,7 +13,7 @@ from experiments.harness.errors import UserError
 from experiments.harness.hparams import read_hparams
 from experiments.searches.options import VARIABLES, check_options, role
 from experiments.unets.recipes import VARIANT_FIELDS, Recipe
-from tests.experiments.sessions import ROOT, Session, kill_after, quick, run_here
+from tests.experiments.sessions import ROOT, Session, finish_here, kill_after, quick, run_here, trained
 
 SCRIPT = ROOT / "experiments" / "tune_unet.py"
 BASE = shlex.split("--preset smoke --data shapes --precision float32")
@@ -159,15 +160,6 @@ def test_three_failed_trials_in_a_row_end_the_search(tmp_path, here, monkeypatch
     assert read(tmp_path / "results")["best"] is None and not list(tmp_path.rglob("best.json"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tuner", ["hyperband", "bayesian", "random"])
-def test_every_tuner_ends(tmp_path, here, tuner):
-    code, out, err = here("--tuner", tuner)
-    assert (code, err) == (0, "")
-    record = read(tmp_path / "results", name=f"{NAME}-{tuner}")
-    assert sum(trial["epochs"] for trial in record["trials"]) == record["budget"]["epochs"] == 12
-
-
 # Killed
 
 
@@ -178,33 +170,34 @@ def outcome(results, name):
     return [{key: value for key, value in trial.items() if key not in drop} for trial in trials]
 
 
-KILLS = [  # in an order in which every moment is still to come
-    kill_after("Results: ", 0.5),
-    kill_after("trial 2 of 6: down", 0.3),
-    kill_after("trial 4 of 6 | epoch 1/3", 0.3),
-    kill_after("trial 6 of 6 | epoch 1/3", 0.3),
-]
+HYPERBAND = [*BASE, "--trials", "4"]  # three of an epoch, and the best of them once more, for three
+KILLS = [kill_after("trial 2 of 4: down", 0.3), kill_after("trial 4 of 4 | epoch 1/3", 0.3)]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """Results of the search without interruption."""
+    results = tmp_path_factory.mktemp("reference") / "results"
+    finish_here(tune_unet, *HYPERBAND, "--results", results)
+    return results
 
 
 @pytest.mark.slow
-def test_killed_search_ends_as_the_uninterrupted_one(tmp_path):
-    command, name = [SCRIPT, *BASE], f"{NAME}-hyperband"
-    reference, results, trained = tmp_path / "reference", tmp_path / "results", []
-    with Session(reference, *command) as session:
-        assert session.finish() == 0 and session.stderr() == ""
-        whole = session.trained()
+def test_killed_search_ends_as_the_uninterrupted_one(tmp_path, reference, here):
+    results, name, done = tmp_path / "results", f"{NAME}-hyperband", []
     for kill in KILLS:
-        with Session(results, *command) as session:
+        with Session(results, SCRIPT, *HYPERBAND) as session:
             kill(session)
-            trained += session.trained()
+            done += session.trained()
         for path in results.rglob("*.json"):
             json.loads(path.read_text())
         assert not (results / "tuning" / name / "record.json").exists()
-    with Session(results, *command) as session:
-        assert session.finish() == 0 and session.stderr() == ""
-        trained += session.trained()
-    assert len(trained) == len(set(trained)) and set(trained) <= set(whole)  # nothing that was reported is done again
-    assert len(whole) - len(trained) <= len(KILLS)  # an epoch may be saved and the session killed before it says so
+    code, out, err = here("--trials", "4")
+    assert (code, err) == (0, "")
+    done += trained(out.splitlines())
+    whole = [(f"trial {trial} of 4", epoch) for trial in (1, 2, 3, 4) for epoch in range(1, 4 if trial == 4 else 2)]
+    assert done == [epoch for epoch in whole if epoch in done]  # nothing that was reported is done again
+    assert len(whole) - len(done) <= len(KILLS)  # an epoch may be saved and the session killed before it says so
     assert outcome(results, name) == outcome(reference, name)
     assert read(results, "best.json", name) == read(reference, "best.json", name)
 
@@ -218,51 +211,56 @@ def free_port():
         return str(s.getsockname()[1])
 
 
-@pytest.fixture
-def processes(tmp_path, monkeypatch):
-    """A function that starts one of several processes of a search; they all end with the test."""
-    port, sessions = free_port(), []
+SHARED = shlex.split("--tuner random --trials 4 --max-epochs 1")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """The processes of a search that has ended, by name: a chief, two workers, and a worker of another search."""
+    folder, port, sessions = tmp_path_factory.mktemp("several"), free_port(), {}
 
     def begin(name, *options):
         for variable, value in zip(VARIABLES, (name, "127.0.0.1", port), strict=True):
-            monkeypatch.setenv(variable, value)
-        errors = tmp_path / f"{name}.stderr"
-        sessions.append(Session(tmp_path / "results", SCRIPT, *BASE, "--tuner", "random", *options, errors=errors))
-        return sessions[-1]
+            patch.setenv(variable, value)
+        command, errors = [SCRIPT, *BASE, *SHARED, *options], folder / f"{name}.stderr"
+        sessions[name] = stack.enter_context(Session(folder / "results", *command, errors=errors))
+        return sessions[name]
 
-    yield begin
-    for session in sessions:
-        session.__exit__()
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        begin("chief")
+        first = begin("worker-1")
+        first.wait_for("trial ")
+        first.stop()  # amid a trial, until the others have had their turn
+        stranger, second = begin("stranger", "--seed", "1"), begin("worker-2")
+        second.wait_for(" | loss ")
+        stranger.finish()
+        first.go_on()
+        for session in sessions.values():
+            session.finish()
+        yield sessions
 
 
 @pytest.mark.slow
-def test_chief_and_two_workers_do_every_trial_once(tmp_path, monkeypatch, processes, here):
-    options = shlex.split("--trials 6 --max-epochs 2")
-    chief, *workers = sessions = [processes(name, *options) for name in ("chief", "worker-1", "worker-2")]
-    for session in sessions:
-        assert session.finish() == 0, session.stderr()
-        assert session.stderr() == ""
-    trials = read(tmp_path / "results")["trials"]
-    assert sorted(trial["trial"] for trial in trials) == [1, 2, 3, 4, 5, 6]
+def test_chief_and_two_workers_do_every_trial_once(several, tmp_path, here):
+    chief, workers = several["chief"], [several["worker-1"], several["worker-2"]]
+    for session in (chief, *workers):
+        assert (session.process.returncode, session.stderr()) == (0, "")
+    trials = read(chief.results)["trials"]
+    assert sorted(trial["trial"] for trial in trials) == [1, 2, 3, 4]
     assert {trial["status"] for trial in trials} == {"completed"}
     did = [session.trained() for session in workers]
-    every = [(f"trial {trial} of 6", epoch) for trial in range(1, 7) for epoch in (1, 2)]
-    assert sorted(did[0] + did[1]) == every and did[0] and did[1]
+    assert sorted(did[0] + did[1]) == [(f"trial {trial} of 4", 1) for trial in (1, 2, 3, 4)] and did[0] and did[1]
     for name, epochs in zip(("worker-1", "worker-2"), did, strict=True):
-        by_name = {f"trial {trial['trial']} of 6" for trial in trials if trial["worker"] == name}
+        by_name = {f"trial {trial['trial']} of 4" for trial in trials if trial["worker"] == name}
         assert by_name == {label for label, _ in epochs}
-    assert chief.trained() == [] and sum(line.startswith("trial ") for line in chief.lines) == 6
+    assert chief.trained() == [] and sum(line.startswith("trial ") for line in chief.lines) == 4
 
-    (tmp_path / "results").rename(tmp_path / "several")
-    for variable in VARIABLES:
-        monkeypatch.delenv(variable)
-    assert here("--tuner", "random", *options)[0] == 0  # the same choices and scores as those of one process
-    assert outcome(tmp_path / "results", f"{NAME}-random") == outcome(tmp_path / "several", f"{NAME}-random")
+    assert here(*SHARED)[0] == 0  # the same choices and scores as those of one process
+    assert outcome(tmp_path / "results", f"{NAME}-random") == outcome(chief.results, f"{NAME}-random")
 
 
 @pytest.mark.slow
-def test_a_worker_of_another_search_is_refused(processes):
-    processes("chief")
-    worker = processes("worker", "--seed", "1")
-    assert worker.finish() == 2
-    assert worker.stderr().startswith("error: The chief runs another search: its options, data or precision differ")
+def test_a_worker_of_another_search_is_refused(several):
+    stranger = several["stranger"]
+    assert stranger.process.returncode == 2 and stranger.trained() == []
+    assert stranger.stderr().startswith("error: The chief runs another search: its options, data or precision differ")

@@ -202,6 +202,7 @@ def test_the_label_changes_what_a_trained_model_puts_out(trained):
         assert np.abs(means[first] - means[second]).max() > 1e-3
 
 
+@pytest.mark.parametrize("trained", ["float32", "mixed_float16"], indirect=True)  # whose optimizers differ
 def test_a_saved_model_goes_on_as_if_it_had_never_been_away(trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "model.keras")
