@@ -1,7 +1,7 @@
 """Trains a conditional VAE, scores it on the test split, and sends 25 test images in with a wrong label.
 
     python experiments/cvae.py --data mnist
-    python experiments/cvae.py --data cifar10 --model all
+    python experiments/cvae.py --data cifar10 --model control density
     python experiments/cvae.py --data mnist --wrong-labels-only     # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what

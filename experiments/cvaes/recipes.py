@@ -80,16 +80,29 @@ class Recipe:
 
 
 DIGITS = Recipe(kl_weight=1.25, label_noise=0.2, images=2_400_000)
-COLOUR = Recipe(likelihood="coupled_discretized_logistic", flip=True, importance_samples=0)
+COLOUR = Recipe(
+    likelihood="coupled_discretized_logistic", latent_shape=(128,), label_noise=0.1, flip=True, importance_samples=0
+)
+POINT = replace(COLOUR, kl_weight=8.0, images=315_000)
 
 MODELS = {
     "mnist": {"standard": DIGITS},
     "cifar10": {
-        "control": replace(COLOUR, latent_shape=(128,), prior="class"),
-        "density": replace(COLOUR, latent_shape=(8, 8, 16)),
+        "control": replace(COLOUR, kl_weight=15.0, images=1_200_000),
+        "density": replace(COLOUR, latent_shape=(8, 8, 16), label_noise=0.0, images=1_500_000),
+        # What `control` was chosen from, all trained for as long: what does each choice do for label control?
+        "kl8": POINT,
+        "kl15": replace(POINT, kl_weight=15.0),
+        "plain": replace(POINT, kl_weight=1.0, conditioning="input", label_noise=0.0),
+        "class-kl8": replace(POINT, prior="class"),
+        "latent16-kl1": replace(POINT, kl_weight=1.0, latent_shape=(16,)),
+        "kl40": replace(POINT, kl_weight=40.0),
+        "spatial-kl15": replace(POINT, kl_weight=15.0, latent_shape=(8, 8, 4)),
+        "relative-kl8": replace(POINT, prior="class", conditioning="prior", label_noise=0.0),
+        "input-kl8": replace(POINT, conditioning="input"),
     },
     "glyphs": {"standard": replace(DIGITS, images=300_000)},
-    "glyphs-colour": {"standard": replace(COLOUR, images=300_000, flip=False)},
+    "glyphs-colour": {"standard": replace(COLOUR, latent_shape=(32,), images=300_000, flip=False)},
 }
 """Models by dataset and name, with the budget of the `cpu` preset. A dataset's first is trained by default, and its
 pictures are the dataset's."""
