@@ -157,12 +157,15 @@ def _trade_off(records, folder, results_dir):
     if not points:
         return []
     accuracy, retention = tables.AIM
-    reached = [f"`{p['name']}`" for p in points if p["relabel_a"] >= accuracy and p["retention"] >= retention]
+    reached = [f"`{point['name']}`" for point in points if tables.share_of_aim(point) >= 1]
+    nearest = max((point for point in points if not point["chosen"]), key=tables.share_of_aim)
     text = (
         "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
         f"choice was made (★: chosen). Shares in percent, retention in reading (a). The aim, {accuracy:.0%} in reading "
         f"(a) with a retention of at least {retention:.0%}, is reached on validation images by "
-        f"{', '.join(reached) or 'none of them'}."
+        f"{', '.join(reached) or 'none of them'}. By the smaller of reading (a) / {accuracy:.0%} and retention / "
+        f"{retention:.0%}, the nearest to it but for the chosen one is `{nearest['name']}`, with "
+        f"{tables.share_of_aim(nearest):.2f}."
     )
     picture = report.picture(
         results_dir,

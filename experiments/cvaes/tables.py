@@ -117,6 +117,11 @@ def trade_off(records):
     return sorted(points, key=lambda point: -point["relabel_a"]) if len(points) > 1 else []
 
 
+def share_of_aim(point):
+    """How much of `AIM` a point of `trade_off` reaches: the smaller of its two shares."""
+    return min(point[key] / aim for key, aim in zip(("relabel_a", "retention"), AIM, strict=True))
+
+
 def trade_off_table(records):
     """The points of `trade_off` with what sets the models apart, and the same scores of the test split."""
     models = by_model(records)
@@ -127,6 +132,8 @@ def trade_off_table(records):
     for key, title in extra.items():
         if len({str(field(seeds[0], f"config.{key}")) for seeds in ordered.values()}) > 1:
             columns[title] = _config(key)
+    if len({seeds[0].get("images_seen") for seeds in ordered.values()}) > 1:
+        columns["images seen"] = lambda seeds: report.mean_and_spread([field(seeds[0], "images_seen")], 0)
     columns["bits/dim"] = lambda seeds: over_seeds(seeds, "test.bits_per_dim")
     for split in ("validation", "test"):
         columns[f"{split} (a)"] = _reading("a", "accuracy", split)

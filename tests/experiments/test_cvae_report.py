@@ -210,8 +210,17 @@ def test_models_are_traded_off_in_the_order_of_control_on_validation(tmp_path, t
     assert column(part, r"**`control`** ★", "bits/dim") == "4.800 ± 0.100"
     assert column(part, "`kl-4`", "validation (b)") == "22.0" and column(part, "`kl-4`", "label dim") == "64"
     assert column(part, "`density`", "latent") == "8 x 8 x 16" and column(part, "`kl-4`", "KL weight") == "4"
-    assert "network" not in titles(part, "label dim")
+    assert "network" not in titles(part, "label dim") and "images seen" not in titles(part, "label dim")
     assert "is reached on validation images by `control`." in part
+    assert "the nearest to it but for the chosen one is `flat-64`, with 0.63." in part  # 0.22 / 0.35; kl-4: 0.22 / 0.5
+
+
+def test_models_that_were_trained_for_longer_are_told_apart(tmp_path, traded):
+    traded[0]["images_seen"] = 4 * traded[1]["images_seen"]
+    text = summary(tmp_path, *traded)
+    part = text[text.index("Label control against") :]
+    seen = [column(part, name, "images seen") for name in (r"**`control`** ★", "`density`")]
+    assert [int(text.replace(",", "")) for text in seen] == [traded[0]["images_seen"], traded[1]["images_seen"]]
 
 
 def test_the_aim_may_be_missed(tmp_path, traded):
