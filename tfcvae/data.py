@@ -3,8 +3,12 @@
 An example holds `image` (uint8, `(height, width, channels)`, all of one size) and `label` (integer).
 """
 
+import os
+
 import numpy as np
 import tensorflow as tf
+
+PARALLEL_CALLS = os.cpu_count() or 1
 
 
 def image_and_label(example):
@@ -14,7 +18,7 @@ def image_and_label(example):
 
 def to_arrays(examples):
     """A whole dataset in memory: (float32 NumPy images `(n, h, w, c)` in [0, 1], int32 labels `(n,)`)."""
-    pairs = examples.map(lambda e: (e["image"], tf.cast(e["label"], tf.int32)), tf.data.AUTOTUNE).batch(1000)
+    pairs = examples.map(lambda e: (e["image"], tf.cast(e["label"], tf.int32)), PARALLEL_CALLS).batch(1000)
     images, labels = zip(*pairs.as_numpy_iterator(), strict=True)
     return np.concatenate(images).astype("float32") / np.float32(255), np.concatenate(labels)
 
@@ -57,7 +61,7 @@ class TrainingData:
         self.batch_size = min(batch_size, self.count)
         self.steps = self.count // self.batch_size
         self.seed, self.augmentation = seed, {"flip": flip, "crop": crop, "blur": blur}
-        self._cached = examples.map(lambda e: {"image": e["image"], "label": e["label"]}, tf.data.AUTOTUNE).cache()
+        self._cached = examples.map(lambda e: {"image": e["image"], "label": e["label"]}, PARALLEL_CALLS).cache()
 
     def epoch(self, epoch):
         """The batches of one epoch: (float32 `(b, h, w, c)` in [0, 1], int32 labels `(b,)`)."""
@@ -69,7 +73,7 @@ class TrainingData:
 
         shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
         batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
-        return batches.map(finish, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return _without_autotuning(batches.map(finish, PARALLEL_CALLS).prefetch(PARALLEL_CALLS))
 
 
 class InputData(TrainingData):
@@ -125,4 +129,12 @@ def evaluation_data(examples, batch_size, seed=None):
     """
     images, labels = to_arrays(examples)
     images = images if seed is None else binarise(images, seed)
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size)
+    return _without_autotuning(batches.prefetch(PARALLEL_CALLS))
+
+
+def _without_autotuning(dataset):
+    """Switches off tf.data's autotuning, whose thread can hold up the end of an epoch; see `tfseg.data`."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -116,3 +116,8 @@ def test_input_data_are_the_same_batches_as_inputs():
     plain, inputs = TrainingData(examples(20), 6, seed=3, crop=1), InputData(examples(20), 6, seed=3, crop=1)
     nested = [batch for (batch,) in inputs.epoch(1).as_numpy_iterator()]
     assert same(nested, batches(plain, 1))
+
+
+def test_no_pipeline_waits_for_autotuning():
+    for dataset in (InputData(examples(20), 6).epoch(0), evaluation_data(examples(20), 8)):
+        assert dataset.options().autotune.enabled is False
