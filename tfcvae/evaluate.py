@@ -75,12 +75,13 @@ def active_units(model, images, labels, threshold=0.01, batch_size=256):
     """Number of latent units that carry information on the image (Burda et al. 2016).
 
     A unit is active where the variance over images of its posterior mean exceeds `threshold`. Under a class-dependent
-    prior the prior's mean is subtracted first: what the label alone says does not count.
+    prior means are taken relative to it, in its standard deviations: what the label alone says does not count.
     """
     count, total, squares = len(images), 0.0, 0.0
     for chunk in _chunks(count):
         mean = model.encode(images[chunk], labels[chunk], batch_size)[0].astype("float64")
-        mean -= model.latent_prior(labels[chunk], batch_size)[0]
+        prior_mean, prior_log_variance = model.latent_prior(labels[chunk], batch_size)
+        mean = (mean - prior_mean) * np.exp(-0.5 * prior_log_variance.astype("float64"))
         total, squares = total + mean.sum(axis=0), squares + np.square(mean).sum(axis=0)
     return int(np.sum(squares / count - np.square(total / count) > threshold))
 

@@ -20,9 +20,9 @@ class Toy:
 
     num_classes = CLASSES
 
-    def __init__(self, encode=None, decode=None, prior="standard", shift=0.0):
+    def __init__(self, encode=None, decode=None, prior="standard", shift=0.0, narrow=1.0):
         self._encode, self._decode = encode, decode
-        self.prior_name, self.shift = prior, shift
+        self.prior_name, self.shift, self.narrow = prior, shift, narrow
 
     def encode(self, images, labels, batch_size=None):
         latents = self._encode(images, labels) if self._encode else images
@@ -39,7 +39,9 @@ class Toy:
     def latent_prior(self, labels, batch_size=None):
         mean = np.zeros((len(labels), 5, 5, 1))
         mean[:, 0, 0, 0] = self.shift * np.asarray(labels)
-        return mean, np.zeros_like(mean)
+        log_variance = np.zeros_like(mean)
+        log_variance[:, 2, 2] = 2 * np.log(self.narrow)
+        return mean, log_variance
 
     def sample(self, labels, temperature, seed, batch_size=None):
         return self.decode(np.random.default_rng(seed).random((len(labels), 5, 5, 1)), labels)
@@ -197,7 +199,7 @@ def test_reconstruction_error_by_hand():
 @pytest.mark.parametrize("chunk", [1000, 64])
 def test_active_units_by_hand(monkeypatch, chunk):
     """Two latent units vary, one too little to count, the rest not at all; under a class prior, what the label says
-    does not count either."""
+    does not count either, and little is enough where the prior is narrow."""
     monkeypatch.setattr(evaluate, "CHUNK", chunk)
     images, labels = data(200)
 
@@ -210,6 +212,7 @@ def test_active_units_by_hand(monkeypatch, chunk):
 
     assert evaluate.active_units(Toy(encode), images, labels) == 2
     assert evaluate.active_units(Toy(encode, prior="class", shift=2.0), images, labels) == 1
+    assert evaluate.active_units(Toy(encode, prior="class", shift=2.0, narrow=0.1), images, labels) == 2
 
 
 def test_bits_per_dim_by_hand():
