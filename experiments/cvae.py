@@ -88,7 +88,8 @@ def check_recipes(args, options, dataset, models):
         try:
             make_recipe(dataset, model, "cpu" if args.preset == "auto" else args.preset, options)
         except ValueError as error:
-            raise UserError(f"--hparams {args.hparams}: {error}") from None
+            source = f"--hparams {args.hparams}: " if args.hparams else ""
+            raise UserError(f"{source}{model}: {error}") from None
 
 
 def pick_models(requested, dataset):

@@ -5,6 +5,7 @@ An example holds `image` (uint8, `(height, width, channels)`, all of one size) a
 
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -87,6 +88,39 @@ class InputData(TrainingData):
 def as_inputs(batches):
     """Batches of (images, labels) as batches of `((images, labels),)`: inputs, and no target."""
     return batches.map(lambda images, labels: ((images, labels),))
+
+
+def checked_inputs(batch, num_classes):
+    """The inputs of a `CVAE` from a batch of TensorFlow's.
+
+    Args:
+        batch: `(images, labels)`, or `(inputs,)` with the inputs of `CVAE.call`.
+        num_classes: number of classes.
+
+    Returns:
+        `(images, labels)` or `(images, labels, noise)`.
+
+    Raises:
+        ValueError: for images alone, sample weights, or labels of another kind than integers and vectors.
+        tf.errors.InvalidArgumentError: while it runs, for an integer label outside `[0, num_classes)`, which would
+            train as if there were none. (Under XLA, TensorFlow leaves this check out.)
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    inputs = x if y is None else (x, y)
+    if not isinstance(inputs, tuple | list) or len(inputs) not in (2, 3):
+        raise ValueError("A batch must be (images, labels) or ((images, labels, noise),). Received: images alone")
+    if sample_weight is not None:
+        raise ValueError("A CVAE takes no sample weights. Received: a batch of (images, labels, sample_weight)")
+    images, labels, *noise = inputs
+    labels = tf.convert_to_tensor(labels)
+    if len(labels.shape) == 1:
+        if not labels.dtype.is_integer:
+            raise ValueError(f"Labels must be integers or one-hot vectors. Received: {labels.dtype.name} labels")
+        in_range = (labels >= 0) & (labels < tf.cast(num_classes, labels.dtype))
+        check = tf.debugging.Assert(tf.reduce_all(in_range), [f"Labels must be whole numbers in [0, {num_classes})."])
+        with tf.control_dependencies([check]):
+            labels = tf.identity(labels)
+    return images, labels, *noise
 
 
 def augment(images, seed, flip=False, crop=0, blur=0.0):

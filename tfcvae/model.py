@@ -225,7 +225,9 @@ class CVAE(Inference, keras.Model):
             """One optimizer step on a batch, `(images, labels)` or `(inputs,)` with the inputs of `call`."""
             import tensorflow as tf
 
-            inputs = _inputs(data)
+            from tfcvae.data import checked_inputs
+
+            inputs = checked_inputs(data, self.num_classes)
             if len(inputs) == 2:
                 inputs = (*inputs, self.replica_noise(ops.shape(inputs[0])[0]))
             with tf.GradientTape() as tape:
@@ -248,16 +250,10 @@ class CVAE(Inference, keras.Model):
 
         def test_step(self, data):
             """The metrics of a batch; as `train_step`, without a step."""
-            self.compute_loss(y_pred=self(_inputs(data), training=False), training=False)
+            from tfcvae.data import checked_inputs
+
+            self.compute_loss(y_pred=self(checked_inputs(data, self.num_classes), training=False), training=False)
             return self.get_metrics_result()
-
-
-def _inputs(data):
-    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-    inputs = x if y is None else (x, y)
-    if not isinstance(inputs, tuple | list) or len(inputs) not in (2, 3):
-        raise ValueError("A batch must be (images, labels) or ((images, labels, noise),). Received: images alone")
-    return inputs
 
 
 def _check_not_negative(**numbers):

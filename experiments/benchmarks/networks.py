@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.cvaes import training as cvae_training
-from experiments.cvaes.recipes import MODELS, make_recipe
+from experiments.cvaes.recipes import MODELS, SHAPES, make_recipe
 from experiments.unets import training as unet_training
 from experiments.unets.recipes import PRESETS, TUTORIAL, VARIANTS
 from experiments.unets.recipes import make_recipe as make_unet_recipe
@@ -106,7 +106,7 @@ class LabelledNoise:
 
     def __init__(self, recipe, dataset, model):
         self.recipe, self.batch_size = recipe, recipe.batch_size
-        self.image_shape = cvae_training.SHAPES[dataset]
+        self.image_shape = SHAPES[dataset]
         self.name = f"Conditional VAE {dataset}/{model}, {recipe.network} network, {recipe.likelihood}"
         random, count = np.random.default_rng(0), CVAE_BATCHES * recipe.batch_size
         self.images = random.integers(0, 256, (count, *self.image_shape), "uint8")
@@ -124,8 +124,7 @@ class LabelledNoise:
     def plain_model(self, **compile_options):
         """The same network, compiled as a plain program does."""
         recipe = self.recipe
-        latent_shape = recipe.latent_shape if len(recipe.latent_shape) > 1 else recipe.latent_shape[0]
-        sizes = (latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
+        sizes = (recipe.latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
         model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes)
         model.compile(keras.optimizers.Adam(), **compile_options)
         return model

@@ -8,6 +8,13 @@ PRIORS = ("standard", "class")
 CONDITIONINGS = ("modulation", "input", "prior")
 """Names that `tfcvae` knows, which imports Keras."""
 
+PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
+"""Likelihoods over 256 levels: they have bits/dim, and their ELBOs compare with each other. A Bernoulli's are of black
+and white pixels and compare with no other's; a Gaussian's are densities."""
+
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "glyphs": (28, 28, 1), "glyphs-colour": (32, 32, 3)}
+"""Shape of a dataset's images: height, width, channels."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -58,14 +65,18 @@ class Recipe:
                 "latent_shape must be one number of at least 1, or three. "
                 f"Received: latent_shape={list(self.latent_shape)}"
             )
-        for name in ("label_dim", "batch_size"):
+        for name in ("label_dim", "batch_size", "wrong_labels", "samples_per_class"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
-        for name in ("kl_weight", "kl_warmup", "free_bits", "images", "epochs", "learning_rate"):
+        names = ("kl_weight", "free_bits", "images", "epochs", "learning_rate")
+        for name in (*names, "train_limit", "test_limit", "importance_samples"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
-        if not 0 <= self.label_noise <= 1:
-            raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={self.label_noise!r}")
+        for name in ("kl_warmup", "label_noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1]. Received: {name}={getattr(self, name)!r}")
+        if self.wrong_labels > 9:
+            raise ValueError(f"wrong_labels must be at most 9. Received: wrong_labels={self.wrong_labels!r}")
         if self.conditioning == "prior" and (self.prior != "class" or self.label_noise):
             received = f"prior={self.prior!r}, label_noise={self.label_noise!r}"
             raise ValueError(f"conditioning='prior' needs prior='class' and no label noise. Received: {received}")
@@ -144,12 +155,22 @@ def make_recipe(dataset, model, preset, overrides):
         preset: a key of `PRESETS`.
         overrides: fields of `Recipe` that the user set; `latent_dim`, one number, becomes the latent's shape: of a
             spatial latent it is the number of channels.
+
+    Raises:
+        ValueError: for what no model of the dataset can be built with.
     """
     recipe = replace(MODELS[dataset][model], **PRESETS[preset])
     overrides = dict(overrides)
     if "latent_dim" in overrides:
         overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))
-    return replace(recipe, **overrides)
+    recipe = replace(recipe, **overrides)
+    height, width, _ = SHAPES[dataset]
+    if len(recipe.latent_shape) == 3 and tuple(recipe.latent_shape[:2]) != (height // 4, width // 4):
+        raise ValueError(
+            f"latent_shape must be one number, or [{height // 4}, {width // 4}, channels] for {dataset}. "
+            f"Received: latent_shape={list(recipe.latent_shape)}"
+        )
+    return recipe
 
 
 OPTIONS = tuple(field.name for field in fields(Recipe)) + ("latent_dim",)

@@ -2,6 +2,7 @@
 
 import math
 
+from experiments.cvaes.recipes import PROBABILITIES
 from tfcvae.evaluate import (
     active_units,
     bits_per_dim,
@@ -16,9 +17,6 @@ from tfcvae.evaluate import (
 ELBO_SAMPLES = 5  # latents an image
 IMPORTANCE_IMAGES = 1000
 VALIDATION_IMAGES = 1000  # that are relabelled to choose between models
-
-PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
-"""Likelihoods over 256 levels, which have bits/dim."""
 
 
 def score(model, data, recipe, read):

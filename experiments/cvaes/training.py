@@ -2,7 +2,7 @@
 
 import keras
 
-from experiments.cvaes.recipes import BUILTIN_SIZES, VALIDATION
+from experiments.cvaes.recipes import BUILTIN_SIZES, SHAPES, VALIDATION
 from experiments.harness import datasets
 from experiments.harness.schedules import OneCycle
 from tfcvae import glyphs
@@ -20,7 +20,6 @@ CLASS_NAMES = {
     "glyphs": DIGITS,
     "glyphs-colour": DIGITS,
 }
-SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "glyphs": (28, 28, 1), "glyphs-colour": (32, 32, 3)}
 
 
 class LabelledImages:
@@ -106,21 +105,9 @@ def build_model(recipe, image_shape, seed, steps, xla=False):
         xla: compile the step with XLA.
     """
     keras.utils.set_random_seed(seed)
-    model = CVAE(
-        image_shape,
-        CLASSES,
-        recipe.latent_shape if len(recipe.latent_shape) > 1 else recipe.latent_shape[0],
-        recipe.network,
-        recipe.label_dim,
-        recipe.likelihood,
-        recipe.prior,
-        recipe.kl_weight,
-        round(recipe.kl_warmup * steps),
-        recipe.free_bits,
-        recipe.label_noise,
-        recipe.conditioning,
-        seed,
-    )
+    names = ("latent_shape", "network", "label_dim", "likelihood", "prior", "kl_weight", "free_bits", "label_noise")
+    options = {name: getattr(recipe, name) for name in (*names, "conditioning")}
+    model = CVAE(image_shape, CLASSES, kl_warmup_steps=round(recipe.kl_warmup * steps), seed=seed, **options)
     optimizer = keras.optimizers.Adam(OneCycle(recipe.learning_rate, steps), global_clipnorm=1e4)
     model.compile(optimizer, jit_compile=xla)
     optimizer.build(model.trainable_variables)

@@ -4,7 +4,7 @@ import functools
 
 import keras_tuner
 
-from experiments.cvaes.recipes import make_recipe
+from experiments.cvaes.recipes import PROBABILITIES, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.experiment import Training
 from experiments.searches.task import Task
@@ -13,9 +13,6 @@ from tfcvae.likelihoods import build_likelihood
 from tfcvae.priors import PRIORS
 
 MAX_EPOCHS = {"smoke": 3, "cpu": 9, "gpu": 27}
-COMPARABLE = ("discretized_logistic", "coupled_discretized_logistic")
-"""Likelihoods whose ELBOs compare with each other: probabilities of the same 256 levels. A Bernoulli's are of black and
-white pixels and compare with no other's; a Gaussian's are densities."""
 
 
 class CVAETask(Task):
@@ -38,9 +35,11 @@ class CVAETask(Task):
         self.use = f"python experiments/cvae.py --data {choice.name} --model {model}"
         self.recipe = recipe = make_recipe(choice.name, model, preset, {})
         self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
-        names = ("network", "likelihood", "kl_warmup", "free_bits", "batch_size", "flip", "train_limit")
+        names = ("network", "likelihood", "kl_warmup", "free_bits", "label_noise", "conditioning", "batch_size", "flip")
         self.fixed = {"model": model, "latent_sides": recipe.latent_shape[:-1]}
-        self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
+        self.fixed |= {
+            name: value for name, value in recipe.record().items() if name in (*names, "flip", "train_limit")
+        }
         if self._likelihoods():
             del self.fixed["likelihood"]
 
@@ -50,13 +49,13 @@ class CVAETask(Task):
 
     def _likelihoods(self):
         """Those to choose from; none where only one compares, or where all are the same, as on grey images."""
-        return COMPARABLE if self.recipe.likelihood in COMPARABLE and self.data.image_shape[-1] > 1 else ()
+        return PROBABILITIES if self.recipe.likelihood in PROBABILITIES and self.data.image_shape[-1] > 1 else ()
 
     def space(self):
         space, latent, label = keras_tuner.HyperParameters(), self.recipe.latent_shape[-1], self.recipe.label_dim
         space.Choice("latent_dim", [latent // 4, latent // 2, latent, 2 * latent])
         space.Choice("label_dim", [label // 4, label // 2, label, 2 * label])
-        space.Choice("prior", list(PRIORS))
+        space.Choice("prior", ["class"] if self.recipe.conditioning == "prior" else list(PRIORS))
         if self._likelihoods():
             space.Choice("likelihood", list(self._likelihoods()))
         space.Float("kl_weight", 0.25, 2.0, sampling="log")

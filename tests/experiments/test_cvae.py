@@ -63,6 +63,10 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
             ["--data", "glyphs", "--model", "standard", "densty"],
             "--model must be one of standard or all for glyphs. Received: densty",
         ),
+        (
+            ["--data", "glyphs", "--conditioning", "prior"],
+            "standard: conditioning='prior' needs prior='class' and no label noise. Received: prior='standard'",
+        ),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
     ],
@@ -94,14 +98,18 @@ def test_help_answers_without_tensorflow(tmp_path):
     text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
     options = "--data --data-dir --preset --model --seed --epochs --latent-dim --label-dim --likelihood --prior"
     options += " --kl-weight --free-bits --learning-rate --batch-size --precision --results --force --dry-run"
+    options += " --label-noise --conditioning --hparams --strategy"
     assert all(word in text for word in (*options.split(), "--wrong-labels-only", "cifar10:control,density,kl8,"))
 
 
 def test_names_offered_are_those_the_library_knows():
+    from experiments.cvaes import recipes
     from tfcvae.likelihoods import LIKELIHOODS
+    from tfcvae.networks import CONDITIONINGS, NETWORKS
     from tfcvae.priors import PRIORS
 
-    assert set(cvae.LIKELIHOODS) == set(LIKELIHOODS) and set(cvae.PRIORS) == set(PRIORS)
+    assert set(recipes.LIKELIHOODS) == set(LIKELIHOODS) and set(recipes.PRIORS) == set(PRIORS)
+    assert set(recipes.NETWORKS) == set(NETWORKS) and set(recipes.CONDITIONINGS) == set(CONDITIONINGS)
 
 
 def test_defaults_leave_the_recipe_alone():

@@ -128,13 +128,18 @@ def test_matrix_refuses_recipes_that_cannot_be_built(file, found, line):
         ({"latent_shape": [8, 8]}, "latent_shape must be one number of at least 1, or three."),
         ({"label_dim": 0}, "label_dim must be at least 1. Received: label_dim=0"),
         ({"kl_weight": -1.0}, "kl_weight must be at least 0, and finite. Received: kl_weight=-1.0"),
+        ({"kl_warmup": 1.5}, "kl_warmup must lie in [0, 1]. Received: kl_warmup=1.5"),
+        ({"wrong_labels": 10}, "wrong_labels must be at most 9. Received: wrong_labels=10"),
+        ({"samples_per_class": 0}, "samples_per_class must be at least 1. Received: samples_per_class=0"),
+        ({"test_limit": -1}, "test_limit must be at least 0, and finite. Received: test_limit=-1"),
+        ({"latent_shape": [8, 8, 4]}, "latent_shape must be one number, or [7, 7, channels] for mnist."),
     ],
 )
 def test_a_recipe_of_the_cvae_that_cannot_be_is_refused(tmp_path, fields, line):
     path = tmp_path / "h.json"
     path.write_text(json.dumps(fields))
     args = cvae.parse_arguments(["--hparams", str(path)])
-    with pytest.raises(UserError, match=re.escape(f"--hparams {path}: {line}")):
+    with pytest.raises(UserError, match=re.escape(f"--hparams {path}: standard: {line}")):
         cvae.check_recipes(args, cvae.overrides(args), "mnist", ["standard"])
 
 

@@ -48,6 +48,9 @@ def test_space_holds_what_compares(dataset, model, latents, likelihoods):
     assert space["latent_dim"] == {"choices": latents} and space["label_dim"] == {"choices": [8, 16, 32, 64]}
     assert space.get("likelihood") == (likelihoods and {"choices": likelihoods})
     assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= set(OPTIONS)
+    assert space["prior"] == {"choices": ["standard", "class"]}
+    task.recipe = replace(task.recipe, prior="class", conditioning="prior", label_noise=0.0)
+    assert describe_space(task.space())["prior"] == {"choices": ["class"]}  # no other goes with it
     task.recipe = replace(task.recipe, likelihood="gaussian")
     assert "likelihood" not in task.space().values  # a density compares with no other likelihood
 

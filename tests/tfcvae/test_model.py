@@ -202,7 +202,6 @@ def test_the_label_changes_what_a_trained_model_puts_out(trained):
         assert np.abs(means[first] - means[second]).max() > 1e-3
 
 
-@pytest.mark.parametrize("trained", ["float32", "mixed_float16"], indirect=True)  # whose optimizers differ
 def test_a_saved_model_goes_on_as_if_it_had_never_been_away(trained, tmp_path):
     model, _ = trained
     model.save(tmp_path / "model.keras")
@@ -252,6 +251,21 @@ def test_keras_own_step_which_other_backends_use_trains_the_same():
     assert np.allclose(trained_weights(own), trained_weights(stock), atol=1e-6)
     assert np.abs(trained_weights(own) - trained_weights(build())).max() > 1e-3
     assert int(own.steps_done) == int(stock.steps_done) == 2
+
+
+def test_label_noise_is_for_training_steps_alone():
+    model = build(label_noise=1.0)
+    rng = np.random.default_rng(0)
+    model.set_weights([0.4 * rng.standard_normal(weight.shape) for weight in model.get_weights()])  # labels matter
+    model.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    inputs = (*batch(), model.draw_noise(16))
+    found, expected = [], []
+    for training, step in ((True, model.train_step), (False, model.test_step)):
+        model.reset_metrics()
+        found.append(float(step((inputs,))["negative_elbo"]))
+        reconstruction, kl = model.loss_terms(model(inputs, training=training))
+        expected.append(float(np.mean(reconstruction) + np.mean(np.sum(kl, axis=1))))
+    assert found == pytest.approx(expected, rel=1e-5) and abs(found[0] - found[1]) > 1e-3
 
 
 def test_loss_scaling_does_not_change_the_size_of_a_step():
@@ -328,3 +342,12 @@ def test_wrong_and_missing_labels_are_errors_in_a_step_too():
         model.train_on_batch(images)
     with pytest.raises(ValueError, match=r"one-hot vectors of shape \(batch, 3\)"):
         model.train_on_batch(images, np.eye(4, dtype="float32"))
+    with pytest.raises(ValueError, match="integers or one-hot vectors. Received: float32 labels"):
+        model.train_on_batch(images, np.float32([0, 1, 2, 1.5]))
+    with pytest.raises(ValueError, match="A CVAE takes no sample weights"):
+        model.train_on_batch(images, np.int32([0, 1, 2, 1]), np.ones(4))
+    for step in (model.train_on_batch, model.test_on_batch):
+        for label in (-1, CLASSES):  # which a compiled step could not tell from no label at all
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"Labels must be whole numbers in \[0, 3\)"):
+                step(images, np.int32([0, 1, 2, label]))
+    assert np.array_equal(trained_weights(model), trained_weights(build()))
