@@ -65,6 +65,8 @@ def parse_arguments(argv=None):
     add("--wrong-labels-only", action="store_true",
         help="make the wrong-label picture again, from saved weights or from those that come along")  # fmt: skip
     args = parser.parse_args(argv)
+    if args.dry_run and args.wrong_labels_only:
+        parser.error("--wrong-labels-only trains nothing that --dry-run could list; leave one of them out")
     args.seed = args.seed and list(dict.fromkeys(args.seed))
     return args
 
@@ -109,7 +111,7 @@ def main():
     choice = datasets.choose(args.data, "mnist", builtin, args.data_dir)
     models, seeds, options = pick_models(args.model, choice.name), args.seed or [0], overrides(args)
     check_recipes(args, options, choice.name, models)
-    again, record = args.wrong_labels_only and not args.dry_run, None
+    again, record = args.wrong_labels_only, None
     request = included.Request(args.data, args.preset, models if args.model else None, args.seed, options)
     folder = args.results / "cvae" / choice.name
     absent = included.missing(folder, models, seeds) if again else []

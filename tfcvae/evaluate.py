@@ -71,6 +71,17 @@ def kl_divergence_of(model, images, labels, batch_size=256):
     return total / len(images)
 
 
+def relative_means(model, images, labels, batch_size=256):
+    """Posterior means relative to the prior, in its standard deviations; under N(0, I), the means themselves.
+
+    Returns:
+        Float64 `(n, *latent_shape)`.
+    """
+    mean, _ = model.encode(images, labels, batch_size)
+    prior_mean, prior_log_variance = model.latent_prior(labels, batch_size)
+    return (mean.astype("float64") - prior_mean) * np.exp(-0.5 * prior_log_variance.astype("float64"))
+
+
 def active_units(model, images, labels, threshold=0.01, batch_size=256):
     """Number of latent units that carry information on the image (Burda et al. 2016).
 
@@ -79,9 +90,7 @@ def active_units(model, images, labels, threshold=0.01, batch_size=256):
     """
     count, total, squares = len(images), 0.0, 0.0
     for chunk in _chunks(count):
-        mean = model.encode(images[chunk], labels[chunk], batch_size)[0].astype("float64")
-        prior_mean, prior_log_variance = model.latent_prior(labels[chunk], batch_size)
-        mean = (mean - prior_mean) * np.exp(-0.5 * prior_log_variance.astype("float64"))
+        mean = relative_means(model, images[chunk], labels[chunk], batch_size)
         total, squares = total + mean.sum(axis=0), squares + np.square(mean).sum(axis=0)
     return int(np.sum(squares / count - np.square(total / count) > threshold))
 

@@ -6,7 +6,7 @@ Images and wrong labels are drawn at random with a fixed seed, never picked by h
 import numpy as np
 
 from experiments.cvaes import figures as cvae_figures
-from tfcvae.evaluate import wrong_labels
+from tfcvae.evaluate import relative_means, wrong_labels
 
 SEED = 0
 TILES = 25
@@ -46,7 +46,8 @@ def draw_gallery(model, data, read, record, folder, title):
     accuracy = record["test"]["sample_accuracy"]["accuracy"]
     cvae_figures.draw_samples(
         samples, names, folder / "samples.png", f"Samples of each class: {title}",
-        f"Latents drawn from the prior. Over many samples the judge reads {accuracy:.1%} as the class asked for.",
+        f"Latents drawn from the prior. Over many samples the judge reads {accuracy:.1%} as the class asked for; of "
+        f"real images it reads {record['judge']['accuracy']:.1%} rightly.",
     )  # fmt: skip
 
     chosen = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:PAIRS] for label in range(classes)])
@@ -57,11 +58,12 @@ def draw_gallery(model, data, read, record, folder, title):
     )  # fmt: skip
 
     some = rng.permutation(len(images))[:LATENTS]
-    means, _ = model.encode(images[some], labels[some])
+    relative = " Each relative to its class's prior, in standard deviations." if model.prior_name == "class" else ""
     cvae_figures.draw_latents(
-        means, labels[some], names, folder / "latents.png", f"Latent means of {len(some):,} test images: {title}",
-        "The two directions of largest variance. Classes that lie on each other are what conditioning aims at: the "
-        "label is told to the decoder, so the latent need not repeat it.",
+        relative_means(model, images[some], labels[some]), labels[some], names, folder / "latents.png",
+        f"Latent means of {len(some):,} test images: {title}",
+        f"The two directions of largest variance.{relative} Classes that lie on each other are what conditioning aims "
+        "at: the label is told to the decoder, so the latent need not repeat it.",
     )  # fmt: skip
 
 

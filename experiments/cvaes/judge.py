@@ -62,7 +62,7 @@ def judge_training(recipe, data, machine, seed=SEED):
     """
     batches = TrainingData(data.train, recipe.batch_size, seed, recipe.flip, recipe.crop, recipe.blur)
     keras.utils.set_random_seed(seed)
-    model = build_judge(data.image_shape, CLASSES, recipe.network)
+    model = build_judge(data.image_shape, CLASSES, recipe.network, machine.synchronized())
     rate = OneCycle(recipe.learning_rate, recipe.epochs * batches.steps)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -92,6 +92,9 @@ class Judge(Experiment):
         shared = {**machine.settings(), "data": data.record()}
         configurations, epochs = {(self.variant, SEED): self.recipe.record()}, {self.variant: self.recipe.epochs}
         super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
+
+    def announce(self, notices):
+        print(*notices, f"Judge: {self.folder}", sep="\n", flush=True)
 
     def build(self, variant, seed):
         return judge_training(self.recipe, self.data, self.machine, seed)

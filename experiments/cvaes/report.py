@@ -30,6 +30,9 @@ column says otherwise; the judge only measures.
 - **Label noise**: share of the training images whose encoder is told a random wrong label, while the decoder is told
   the right one. It still trains a bound of log p(x|y), and without it nothing says what an encoder makes of an image
   under a wrong label, as in (a).
+- **Label by**: how encoder and decoder are told the label. *modulation*: it scales and shifts the features of every
+  residual block; *input*: once, beside the input; *prior*: the decoder by modulation, and the encoder, not told, says
+  where the image lies relative to the prior of its label.
 - **Label ignored**: what a model that ignores its label would score in "read as asked"; r is the judge's accuracy on
   plain reconstructions.
 - **Retention**: share of outputs whose nearest test image, by squared error, is the very image sent in. A model that
@@ -158,10 +161,12 @@ def _trade_off(records, folder, results_dir):
         return []
     accuracy, retention = tables.AIM
     reached = [f"`{point['name']}`" for point in points if tables.share_of_aim(point) >= 1]
+    judge = records[0]["judge"]["accuracy"]
     nearest = max((point for point in points if not point["chosen"]), key=tables.share_of_aim)
     text = (
         "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
-        f"choice was made (★: chosen). Shares in percent, retention in reading (a). The aim, {accuracy:.0%} in reading "
+        "choice was made (★: chosen). Shares in percent, retention in reading (a); *ignored*: (a) or (b) of a model "
+        f"that ignores its label; the judge reads {judge:.1%} of real images. The aim, {accuracy:.0%} in reading "
         f"(a) with a retention of at least {retention:.0%}, is reached on validation images by "
         f"{', '.join(reached) or 'none of them'}. By the smaller of reading (a) / {accuracy:.0%} and retention / "
         f"{retention:.0%}, the nearest to it but for the chosen one is `{nearest['name']}`, with "

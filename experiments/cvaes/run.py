@@ -78,7 +78,7 @@ class Run(Experiment):
         scores = cvae_scores.score(model, self.data, self.recipes[variant], self.read)
         scores |= {"judge": self.judge_facts, "class_names": self.data.class_names}
         draw_gallery(model, self.data, self.read, scores, folder, self._title(label))
-        print(f"{label}: {cvae_scores.one_line(scores['test'])}", flush=True)
+        print(f"{label}: {cvae_scores.one_line(scores['test'], self.judge_facts['accuracy'])}", flush=True)
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
     def wrap_up(self):

@@ -54,12 +54,13 @@ def _importance(model, images, labels, samples):
     return {"nll": nll, "samples": samples, "images": len(images)}
 
 
-def one_line(test):
-    """The scores that matter most, on one line."""
-    bits = test["bits_per_dim"]
-    readings = test["relabel"]["readings"]
+def one_line(test, judge_accuracy):
+    """The scores that matter most, on one line, with what they are to be read against."""
+    bits, relabel = test["bits_per_dim"], test["relabel"]
+    a, b = relabel["readings"]["a"], relabel["readings"]["b"]
     return (
         f"-ELBO {test['negative_elbo']:.2f} nats{'' if bits is None else f' ({bits:.3f} bits/dim)'}, samples read as "
-        f"their label {test['sample_accuracy']['accuracy']:.1%}, relabel accuracy (a) {readings['a']['accuracy']:.1%} "
-        f"(b) {readings['b']['accuracy']:.1%}, retention (a) {readings['a']['retention']:.1%}"
+        f"their label {test['sample_accuracy']['accuracy']:.1%}, relabel accuracy (a) {a['accuracy']:.1%} "
+        f"(b) {b['accuracy']:.1%} (label ignored: {relabel['ignored_label_accuracy']:.1%}), retention (a) "
+        f"{a['retention']:.1%}; the judge reads {judge_accuracy:.1%} of real images"
     )

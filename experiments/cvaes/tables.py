@@ -134,11 +134,15 @@ def trade_off_table(records):
             columns[title] = _config(key)
     if len({seeds[0].get("images_seen") for seeds in ordered.values()}) > 1:
         columns["images seen"] = lambda seeds: report.mean_and_spread([field(seeds[0], "images_seen")], 0)
-    columns["bits/dim"] = lambda seeds: over_seeds(seeds, "test.bits_per_dim")
+    columns["validation bits/dim"] = lambda seeds: report.mean_and_spread([_validation_bits(r) for r in seeds], 3)
+    columns["test bits/dim"] = lambda seeds: over_seeds(seeds, "test.bits_per_dim")
     for split in ("validation", "test"):
         columns[f"{split} (a)"] = _reading("a", "accuracy", split)
         columns[f"{split} (b)"] = _reading("b", "accuracy", split)
         columns[f"{split} retention"] = _reading("a", "retention", split)
+        columns[f"{split} ignored"] = lambda seeds, split=split: _percent(
+            seeds, f"{split}.relabel.ignored_label_accuracy"
+        )
     return _table(ordered, columns, left=3, chosen=CHOSEN)
 
 

@@ -50,6 +50,10 @@ class Experiment:
         self.epochs, self.data, self.machine, self.results = epochs, data, machine, results
         parent = results / self.name / choice.name
         self.folder, notices = runs.choose_run_folder(parent, preset, is_plain, shared, configurations)
+        self.announce(notices)
+
+    def announce(self, notices):
+        """Says what the data are and where results go; `notices` say why not to the usual folder."""
         print(f"{self.data}.", *notices, f"Results: {self.folder}", sep="\n", flush=True)
 
     def build(self, variant, seed):

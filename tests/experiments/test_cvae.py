@@ -42,6 +42,7 @@ SCRIPT = ROOT / "experiments" / "cvae.py"
         (["--learning-rate", "inf"], "argument --learning-rate: must be at least 0, received inf"),
         (["--seed", "0", "-1"], "argument --seed: must be at least 0, received -1"),
         (["--model"], "argument --model: expected at least one argument"),
+        (["--dry-run", "--wrong-labels-only"], "--wrong-labels-only trains nothing that --dry-run could list"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

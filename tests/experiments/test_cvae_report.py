@@ -200,6 +200,7 @@ def traded():
 
 def test_models_are_traded_off_in_the_order_of_control_on_validation(tmp_path, traded):
     traded[0]["test"]["relabel"]["readings"]["a"]["accuracy"] = 0.9  # of the test split, which decides nothing
+    traded[0]["validation"]["negative_elbo"] = 11_000.0
     text = summary(tmp_path, *traded, colour_record("control", 1, a=0.38, retention=0.52, elbo=10_200.0, bits=4.9))
     part = text[text.index("Label control against") :]
     rows = [line for line in part.split("!")[0].splitlines() if line.startswith("|")]
@@ -207,7 +208,10 @@ def test_models_are_traded_off_in_the_order_of_control_on_validation(tmp_path, t
     assert column(part, r"**`control`** ★", "validation (a)") == "39.0 ± 1.0"
     assert column(part, r"**`control`** ★", "test (a)") == "64.0 ± 26.0"
     assert column(part, r"**`control`** ★", "validation retention") == "53.0 ± 1.0"
-    assert column(part, r"**`control`** ★", "bits/dim") == "4.800 ± 0.100"
+    assert column(part, r"**`control`** ★", "test bits/dim") == "4.800 ± 0.100"
+    assert column(part, r"**`control`** ★", "validation bits/dim") == "5.035 ± 0.135"  # 4.7 * 1.1 and 4.9
+    assert column(part, "`kl-4`", "validation ignored") == "1.0"  # (1 - 0.91) / 9
+    assert "the judge reads 99.4% of real images." in part
     assert column(part, "`kl-4`", "validation (b)") == "22.0" and column(part, "`kl-4`", "label dim") == "64"
     assert column(part, "`density`", "latent") == "8 x 8 x 16" and column(part, "`kl-4`", "KL weight") == "4"
     assert "network" not in titles(part, "label dim") and "images seen" not in titles(part, "label dim")
