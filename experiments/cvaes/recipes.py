@@ -108,6 +108,7 @@ MODELS = {
         "kl15": replace(POINT, kl_weight=15.0),
         "kl40": replace(POINT, kl_weight=40.0),
         "plain": replace(POINT, kl_weight=1.0, conditioning="input", label_noise=0.0),
+        "class-kl4": replace(POINT, kl_weight=4.0, prior="class"),
         "class-kl8": replace(POINT, prior="class"),
         "latent16-kl1": replace(POINT, kl_weight=1.0, latent_shape=(16,)),
         "spatial-kl15": replace(POINT, kl_weight=15.0, latent_shape=(8, 8, 4)),
