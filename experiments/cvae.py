@@ -50,7 +50,7 @@ def parse_arguments(argv=None):
     add("--prior", choices=PRIORS, help="N(0, I), or a learned normal distribution for each class")
     add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
-    add("--label-noise", type=runs.number(0, 1), help="share of training images encoded under a wrong label")
+    add("--label-noise", type=runs.number(0, 1), help="share of training images whose encoder is told a wrong label")
     add("--conditioning", choices=CONDITIONINGS, help="how labels enter encoder and decoder")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
     add("--batch-size", type=runs.whole(1))

@@ -39,10 +39,9 @@ class CVAE(Inference, keras.Model):
         kl_weight: factor of the KL divergence in the loss; 1 is the ELBO.
         kl_warmup_steps: optimizer steps over which that factor rises from 0; 0 for none.
         free_bits: nats a latent unit that cost nothing; see `tfcvae.priors.free_bits`.
-        label_noise: share of the training images of which encoder and prior are told a random wrong label t. The
-            decoder is told the right one, so the loss remains a bound, for these of log p(x|y, t) with z from p(z|t).
-            From them the encoder learns what to make of an image that is sent in with a wrong label, and the decoder to
-            go by its own label. Without that, nothing says what the encoder does then: it may well put the class that
+        label_noise: share of the training images whose encoder is told a random wrong label. The decoder is told the
+            right one, so the loss remains a bound of log p(x|y); the encoder learns what to make of an image that is
+            sent in with a wrong label. Without that, nothing says what it does then: it may well put the class that
             it sees into the latent.
         conditioning: how labels enter encoder and decoder, one of `tfcvae.networks.CONDITIONINGS`.
         seed: of the noise. The initial weights follow `keras.utils.set_random_seed`.
@@ -130,7 +129,7 @@ class CVAE(Inference, keras.Model):
         Returns:
             Dictionary of float32 `latents` `(count, *latent_shape)` from N(0, I); where the likelihood binarises,
             `pixels` `(count, *image_shape)`, uniform in [0, 1); with label noise, `label_shifts`, int32 `(count,)`:
-            what to add to the label, modulo the number of classes, before encoder and prior are told.
+            what to add to the label, modulo the number of classes, before the encoder is told.
         """
         noise = {"latents": keras.random.normal((count, *self.latent_shape), dtype="float32", seed=self.noise_seeds)}
         if self.likelihood.binarises:
@@ -148,7 +147,7 @@ class CVAE(Inference, keras.Model):
         Args:
             inputs: `(images, labels)` or `(images, labels, noise)`: float32 `(batch, *image_shape)` in [0, 1];
                 integers `(batch,)` or one-hot vectors `(batch, num_classes)`; what `draw_noise` returns.
-            training: whether encoder and prior are told some labels wrongly, as `label_noise` says.
+            training: whether the encoder is told some labels wrongly, as `label_noise` says.
 
         Returns:
             Dictionary of float32 tensors: `images` as the likelihood prepared them, `mean` and `log_variance` of the
@@ -162,7 +161,7 @@ class CVAE(Inference, keras.Model):
         if training and self.label_noise:
             told = self.label_embedding(shift_labels(labels, noise["label_shifts"], self.num_classes))
         mean, log_variance = self.posterior(self.encoder([images, told]), told)
-        prior_mean, prior_log_variance = self.prior(told)
+        prior_mean, prior_log_variance = self.prior(embedding)
         latents = reparameterise(mean, log_variance, noise["latents"])
         return {
             "images": images,

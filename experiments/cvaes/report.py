@@ -27,9 +27,9 @@ column says otherwise; the judge only measures.
   are told the wrong label, which is what sending an image in with a wrong label means. **(b)**: the encoder is told the
   true one, the decoder the wrong one. **(shift)**, where each class has a prior of its own: as (b), and the latent
   moves from the true class's prior to the other's.
-- **Label noise**: share of the training images of which encoder and prior are told a random wrong label t, while the
-  decoder is told the right one. The objective remains an ELBO, for these of log p(x|y, t) with the latent from p(z|t),
-  and without it nothing says what an encoder makes of an image under a wrong label, as in (a).
+- **Label noise**: share of the training images whose encoder is told a random wrong label, while the decoder is told
+  the right one. It still trains a bound of log p(x|y), and without it nothing says what an encoder makes of an image
+  under a wrong label, as in (a).
 - **Label by**: how encoder and decoder are told the label. *modulation*: it scales and shifts the features of every
   residual block; *input*: once, beside the input; *prior*: the decoder by modulation, and the encoder, not told, says
   where the image lies relative to the prior of its label.
@@ -242,7 +242,7 @@ def _training(record):
         "learning_rate": "one-cycle learning rate up to {:g}",
         "kl_warmup": "KL weight rising over the first {:.0%} of the steps",
         "free_bits": "{:g} free bits a latent unit",
-        "label_noise": "{:.0%} of the labels told to encoder and prior wrong",
+        "label_noise": "{:.0%} of the labels told to the encoder wrong",
         "flip": "images mirrored at random",
     }
     parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]

@@ -138,7 +138,7 @@ def test_label_noise_tells_the_encoder_its_share_of_wrong_labels():
 
 
 @pytest.mark.parametrize("one_hot", [False, True])
-def test_label_noise_reaches_encoder_and_prior_in_training_and_not_the_decoder(one_hot):
+def test_label_noise_reaches_the_encoder_in_training_and_nothing_else(one_hot):
     model = build(label_noise=0.5, prior="class")
     model.set_weights([weight + 0.3 for weight in model.get_weights()])  # the modulation starts as the identity
     images, labels = batch(4)
@@ -152,9 +152,7 @@ def test_label_noise_reaches_encoder_and_prior_in_training_and_not_the_decoder(o
     asked = model((images, given, noise))
     changed = np.abs(np.subtract(told["mean"], asked["mean"])).max(axis=1) > 1e-4
     assert changed.tolist() == [False, True, True, False]
-    priors = [model.prior(model.label_embedding(told_label))[0] for told_label in (labels, (labels + 1) % CLASSES)]
-    assert np.allclose(asked["prior_mean"], priors[0]) and np.abs(priors[0] - priors[1]).max() > 1e-4
-    assert np.allclose(told["prior_mean"][1], priors[1][1]) and np.allclose(told["prior_mean"][3], priors[0][3])
+    assert np.array_equal(told["prior_mean"], asked["prior_mean"])
 
 
 def test_a_posterior_relative_to_the_prior_moves_along_with_the_label():
