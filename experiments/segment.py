@@ -37,20 +37,13 @@ def parse_arguments(argv=None):
     add("--out", default=Path("segmented"), type=Path, metavar="DIR", help="where to write (default: %(default)s)")
     add("--weights", default=INCLUDED, type=Path, metavar="FILE", help="your own model.keras (default: the included)")
     add("--flip", action="store_true", help="average with the mirrored photo: a little better, twice the work")
-    add("--threshold", default=0.5, type=share, metavar="P", help="foreground is above it (default: %(default)s)")
+    add("--threshold", default=0.5, type=runs.number(0, 1), metavar="P", help="foreground is above it (%(default)s)")
     add("--export", type=Path, metavar="PATH",
         help="write the model as LiteRT (PATH ends in .tflite), ONNX (.onnx) or SavedModel (a folder)")  # fmt: skip
     args = parser.parse_args(argv)
     if not args.photos and not args.export:
         parser.error("name a photo or a folder of photos")
     return args
-
-
-def share(text):
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie in [0, 1], received {text}")
-    return value
 
 
 def find_photos(paths):
@@ -155,7 +148,7 @@ def segment_photos(outputs, args, model=None):
         except (PhotoError, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
-            print(f"skipped: {error}", file=sys.stderr)
+            print(f"skipped: {error if isinstance(error, PhotoError) else f'{photo}: {error}'}", file=sys.stderr)
             skipped += 1
         else:
             seconds = time.perf_counter() - started

@@ -72,7 +72,8 @@ class TrainingData:
             seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
             return augment(images, seed, **self.augmentation), labels
 
-        shuffled = self._cached.shuffle(self.count, seed=self.seed * 1_000_003 + epoch)
+        seed = self.seed * 1_000_003 + epoch
+        shuffled = self._cached.shuffle(self.count, seed, reshuffle_each_iteration=False)
         batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
         return _without_autotuning(batches.map(finish, PARALLEL_CALLS).prefetch(PARALLEL_CALLS))
 

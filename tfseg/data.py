@@ -164,7 +164,8 @@ class TrainingData:
                 images = tf.cast(images, tf.float32) / 255.0
             return images, target_from_trimap(trimaps, self.policy)
 
-        shuffled = self._stored.shuffle(self._shuffled_at_once, seed=self.seed * 1_000_003 + epoch)
+        seed = self.seed * 1_000_003 + epoch
+        shuffled = self._stored.shuffle(self._shuffled_at_once, seed, reshuffle_each_iteration=False)
         batches = shuffled.batch(self.batch_size, drop_remainder=True).enumerate()
         return _without_autotuning(batches.map(finish, PARALLEL_CALLS).prefetch(PARALLEL_CALLS))
 

@@ -125,7 +125,7 @@ class LabelledNoise:
         """The same network, compiled as a plain program does."""
         recipe = self.recipe
         sizes = (recipe.latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
-        model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes)
+        model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes, conditioning=recipe.conditioning)
         model.compile(keras.optimizers.Adam(), **compile_options)
         return model
 

@@ -2,6 +2,7 @@
 every record."""
 
 import contextlib
+import importlib.util
 import os
 import platform
 import sys
@@ -85,8 +86,23 @@ class Hardware:
         return self.strategy == "mirrored" and self.backend == "tensorflow"
 
 
+def check_backend():
+    """Raises `UserError` for a `KERAS_BACKEND` that is not in `BACKENDS`, or is not installed."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend not in BACKENDS:
+        raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)} for this script. Received: {backend}")
+    if importlib.util.find_spec(backend) is None:
+        command = "-r requirements.txt" if backend == "tensorflow" else f'".[{backend}]"'
+        raise UserError(f"{backend} is not installed; run: pip install {command}")
+
+
 def import_tensorflow():
-    """Imports TensorFlow (8 to 13 s) and keeps its start-up chatter off the terminal, unless the import fails."""
+    """Imports TensorFlow (8 to 13 s) and keeps its start-up chatter off the terminal, unless the import fails.
+
+    Raises:
+        UserError: where it is not installed, and as `check_backend`.
+    """
+    check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     terminal = os.dup(2)

@@ -163,12 +163,14 @@ def command_line(leave_out=("--data-dir", "--results", "--force")):
 
 
 def whole(least):
-    """An `argparse` type: a whole number of at least `least`."""
+    """An `argparse` type: a whole number of at least `least`, and less than 2**32 - 1: it may be a seed."""
 
     def whole_number(text):
-        value = int(text)
+        value = _parsed(int, text, "a whole number")
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
+        if value >= 2**32 - 1:
+            raise argparse.ArgumentTypeError(f"must be less than {2**32 - 1}, received {text}")
         return value
 
     return whole_number
@@ -178,14 +180,21 @@ def number(least, most=None):
     """An `argparse` type: a number of at least `least`, and of at most `most` where that is given."""
 
     def a_number(text):
-        value = float(text)
+        value = _parsed(float, text, "a number")
         if most is not None and not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must lie between {least} and {most}, received {text}")
         if not least <= value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be at least {least}, received {text}")
+            raise argparse.ArgumentTypeError(f"must be at least {least}, and finite, received {text}")
         return value
 
     return a_number
+
+
+def _parsed(kind, text, name):
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {name}, received {text}") from None
 
 
 def versions():

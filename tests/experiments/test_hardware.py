@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from experiments.harness import hardware
+from experiments.harness.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,3 +165,17 @@ run_main(import_tensorflow)
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: tensorflow is not installed; run: pip install -r requirements.txt\n"
+
+
+@pytest.mark.parametrize(
+    "backend, line",
+    [
+        ("torch", "KERAS_BACKEND must be one of tensorflow, jax for this script. Received: torch"),
+        ("jax", r'jax is not installed; run: pip install "\.\[jax\]"'),
+    ],
+)
+def test_a_backend_that_cannot_be_used_is_named_before_anything_is_imported(monkeypatch, backend, line):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    monkeypatch.setitem(sys.modules, "jax", None)  # as if not installed
+    with pytest.raises(UserError, match=line):
+        hardware.import_tensorflow()

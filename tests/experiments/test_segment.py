@@ -47,8 +47,8 @@ def photo(path, height=40, width=30, **options):
     "options, line",
     [
         ([], "name a photo or a folder of photos"),
-        (["a.jpg", "--threshold", "1.5"], "argument --threshold: must lie in [0, 1], received 1.5"),
-        (["a.jpg", "--threshold", "half"], "argument --threshold: invalid share value: 'half'"),
+        (["a.jpg", "--threshold", "1.5"], "argument --threshold: must lie between 0 and 1, received 1.5"),
+        (["a.jpg", "--threshold", "half"], "argument --threshold: must be a number, received half"),
         (["a.jpg", "--outt", "x"], "unrecognized arguments: --outt x"),
         (["a.jpg", "--weigh", "x"], "unrecognized arguments: --weigh x"),
     ],

@@ -36,7 +36,7 @@ def alone(monkeypatch):
     [
         (["--tuner", "grid"], "argument --tuner: invalid choice: 'grid'"),
         (["--trials", "0"], "argument --trials: must be at least 1, received 0"),
-        (["--max-epochs", "x"], "argument --max-epochs: invalid whole_number value: 'x'"),
+        (["--max-epochs", "x"], "argument --max-epochs: must be a whole number, received x"),
         (["--max-trials", "3"], "unrecognized arguments: --max-trials 3"),
     ],
     ids=str,
