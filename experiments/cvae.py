@@ -2,7 +2,7 @@
 
     python experiments/cvae.py --data mnist
     python experiments/cvae.py --data cifar10 --model control density
-    python experiments/cvae.py --data mnist --wrong-labels-only     # that picture, from saved or included weights
+    python experiments/cvae.py --data mnist --wrong-labels-only     # that picture again, from saved weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
 an output shows. Time: under an hour a model on 2 cores. Killed, the same command goes on where it was.
@@ -63,7 +63,7 @@ def parse_arguments(argv=None):
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
     add("--wrong-labels-only", action="store_true",
-        help="make the wrong-label picture again, from saved weights or from those that come along")  # fmt: skip
+        help="make the wrong-label picture again, from saved weights")  # fmt: skip
     args = parser.parse_args(argv)
     if args.dry_run and args.wrong_labels_only:
         parser.error("--wrong-labels-only trains nothing that --dry-run could list; leave one of them out")

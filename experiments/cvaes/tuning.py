@@ -35,11 +35,10 @@ class CVAETask(Task):
         self.use = f"python experiments/cvae.py --data {choice.name} --model {model}"
         self.recipe = recipe = make_recipe(choice.name, model, preset, {})
         self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
-        names = ("network", "likelihood", "kl_warmup", "free_bits", "label_noise", "conditioning", "batch_size", "flip")
+        names = ("network", "likelihood", "kl_warmup", "free_bits", "label_noise", "conditioning")
+        names += ("batch_size", "flip", "train_limit")
         self.fixed = {"model": model, "latent_sides": recipe.latent_shape[:-1]}
-        self.fixed |= {
-            name: value for name, value in recipe.record().items() if name in (*names, "flip", "train_limit")
-        }
+        self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
         if self._likelihoods():
             del self.fixed["likelihood"]
 
