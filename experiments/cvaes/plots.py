@@ -129,7 +129,7 @@ def draw_tradeoff(points, path, title):
 
     Args:
         points: dictionaries, one a model: `name`; `relabel_a`, `relabel_b`: relabel accuracy in both readings;
-            `retention` in reading (a); `bits_per_dim`, or None; `chosen`, bool. Shares lie in [0, 1].
+            `retention`, `retention_b`: in both; `bits_per_dim`, or None; `chosen`, bool. Shares lie in [0, 1].
         path: PNG to write.
         title: of the figure.
     """
@@ -138,13 +138,13 @@ def draw_tradeoff(points, path, title):
     left, *right = figure.subplots(1, 1 + bool(with_bits), squeeze=False)[0]
     widest = max([*AIM, *(point[key] for point in points for key in ("relabel_a", "relabel_b"))])
     limits = (-0.02, min(1.02, 1.15 * widest))
-    left.set(xlim=limits, ylim=(-0.03, 1.08), ylabel="retention, reading (a)")
+    left.set(xlim=limits, ylim=(-0.03, 1.08), ylabel="retention")
     left.yaxis.set_major_formatter("{x:.0%}")
     _mark_aim(left)
     for point in points:
         pair = [point["relabel_a"], point["relabel_b"]]
-        left.plot(pair, 2 * [point["retention"]], color="#999999", linewidth=1, zorder=1)
-        _dot(left, pair[1], point["retention"], point["chosen"], hollow=True)
+        left.plot(pair, [point["retention"], point["retention_b"]], color="#999999", linewidth=1, zorder=1)
+        _dot(left, pair[1], point["retention_b"], point["chosen"], hollow=True)
         _dot(left, pair[0], point["retention"], point["chosen"])
     if with_bits:
         right[0].set(xlim=limits, ylabel="bits/dim (lower is better)")
@@ -156,7 +156,7 @@ def draw_tradeoff(points, path, title):
         axis.xaxis.set_major_formatter("{x:.0%}")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    _legend(figure)
+    _legend(figure, any(point["chosen"] for point in points))
     _name_points(left, points, "retention")
     for axis in right:
         _name_points(axis, with_bits, "bits_per_dim")
@@ -178,7 +178,7 @@ def _dot(axis, x, y, chosen, hollow=False):
     axis.scatter([x], [y], facecolors="white" if hollow else colour, zorder=2, **style)
 
 
-def _legend(figure):
+def _legend(figure, with_chosen):
     from matplotlib.lines import Line2D
 
     def entry(label, marker, colour, face, size=7):
@@ -190,14 +190,14 @@ def _legend(figure):
     handles = [
         entry("(a) encoder and decoder get the wrong label", "o", blue, blue),
         entry("(b) the decoder alone gets it", "o", blue, "white"),
-        entry("chosen", "*", orange, orange, 12),
+        *[entry("chosen", "*", orange, orange, 12)] * with_chosen,
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
 def _name_points(axis, points, height):
     places = [(point["relabel_a"], point[height]) for point in points]
-    also = [(point["relabel_b"], point[height]) for point in points] if height == "retention" else []
+    also = [(point["relabel_b"], point["retention_b"]) for point in points] if height == "retention" else []
     weights = ["bold" if point["chosen"] else "normal" for point in points]
     place_labels(axis, places, [point["name"] for point in points], avoid=also, weights=weights)
 

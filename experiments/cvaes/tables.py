@@ -110,6 +110,7 @@ def trade_off(records):
             "relabel_a": _mean(field(record, f"{a}.accuracy") for record in seeds),
             "relabel_b": _mean(field(record, f"{b}.accuracy") for record in seeds),
             "retention": _mean(field(record, f"{a}.retention") for record in seeds),
+            "retention_b": _mean(field(record, f"{b}.retention") for record in seeds),
         }
         if None not in point.values():
             bits = _mean(_validation_bits(record) for record in seeds)
