@@ -10,7 +10,6 @@ same precision: the machine's ceiling. Writes `results/benchmark/<machine>/recor
 speed section of `results/summary.md`, all at the end: a run that is killed leaves nothing.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from experiments.benchmarks.plan import (  # noqa: E402
 from experiments.benchmarks.turns import Progress, Turns, plan_turns  # noqa: E402
 from experiments.harness import hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 
 MEMORY_READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
 PHOTO_SIZE = 256  # pixels, of the `memory` part's training images
@@ -38,9 +38,7 @@ READ_SECONDS = 15  # a guess at what one of its processes takes
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a quick look: small networks, short turns, the two settings that matter")
     add("--parts", nargs="+", choices=PARTS, metavar="PART",

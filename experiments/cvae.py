@@ -2,13 +2,12 @@
 
     python experiments/cvae.py --data mnist
     python experiments/cvae.py --data cifar10 --model control density
-    python experiments/cvae.py --data mnist --wrong-labels-only     # that picture again, from saved weights
+    python experiments/cvae.py --data cifar10 --wrong-labels-only   # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
 an output shows. Time: under an hour a model on 2 cores. Killed, the same command goes on where it was.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -30,13 +29,12 @@ from experiments.cvaes.recipes import (  # noqa: E402
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--data", default="auto", choices=["auto", *MODELS], help="dataset (default: mnist where it can be had)")
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
@@ -63,7 +61,7 @@ def parse_arguments(argv=None):
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
     add("--wrong-labels-only", action="store_true",
-        help="make the wrong-label picture again, from saved weights")  # fmt: skip
+        help="make the wrong-label picture again, from saved weights or from those that come along")  # fmt: skip
     args = parser.parse_args(argv)
     if args.dry_run and args.wrong_labels_only:
         parser.error("--wrong-labels-only trains nothing that --dry-run could list; leave one of them out")

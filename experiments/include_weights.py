@@ -3,11 +3,14 @@
     python experiments/include_weights.py results/unet/oxford_iiit_pet/cpu/mp-tr-bce/seed-0 tfseg/weights/pets
     python experiments/include_weights.py results/cvae/mnist/cpu/standard/seed-0 tfcvae/weights/mnist
 
-copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`, as they are; of a
-conditional VAE also its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`.
+copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
+its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`. The SHA-256 of the weights is added to their
+record, as `weights_sha256`, and checked whenever they are loaded.
 """
 
-import argparse
+import errno
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -16,47 +19,80 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.harness import runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 
 MAX_MIB = 12  # a repository keeps every version for good
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("folder", type=Path, help="a model's folder, which holds model.keras and record.json")
     parser.add_argument("target", type=Path, help="path of the copies, without their suffixes")
     return parser.parse_args(argv)
 
 
-def judge_folder(folder, record):
-    """Where the judge of a conditional VAE lies; `record` is the model's, which lies in `folder`."""
-    inner = Path(record["experiment"], record["dataset"], record["run"], record["variant"], f"seed-{record['seed']}")
-    results = folder.resolve().parents[len(inner.parts) - 1]
-    return results / record["judge"]["folder"]
-
-
-def check(folder):
-    """Raises `UserError` for a folder without a trained model, or with too large a one."""
+def read_model(folder):
+    """The weights of a trained model, as bytes, and its record; raises `UserError` for none, or too large a one."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder")
     if not runs.is_finished(folder):
         raise UserError(f"{folder} does not hold both {runs.WEIGHTS} and {runs.RECORD}")
-    weights = folder / runs.WEIGHTS
-    mib = weights.stat().st_size / 2**20
+    weights, record = (folder / runs.WEIGHTS).read_bytes(), runs.read_json(folder / runs.RECORD)
+    mib = len(weights) / 2**20
     if mib > MAX_MIB:
-        raise UserError(f"{weights} has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one")
+        problem = f"has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one"
+        raise UserError(f"{folder / runs.WEIGHTS} {problem}")
+    if not isinstance(record, dict):
+        raise UserError(f"{folder / runs.RECORD} is no record of a trained model")
+    return weights, record
+
+
+def judge_folder(folder, record):
+    """Where the judge of a conditional VAE lies; `record` is the model's, which lies in `folder`."""
+    try:
+        inner = Path(*(record[name] for name in ("experiment", "dataset", "run", "variant")), f"seed-{record['seed']}")
+        return folder.resolve().parents[len(inner.parts) - 1] / record["judge"]["folder"]
+    except (KeyError, IndexError, TypeError):
+        raise UserError(f"{folder / runs.RECORD} does not say where the model's judge lies") from None
+
+
+def check_target(target, names):
+    """Raises `UserError` where copies of these names can't be written; creates the folder."""
+    if not target.name or target.is_dir():
+        raise UserError(f"{target} is a folder; add the name of the copies, such as {target / 'pets'}")
+    if target.suffix in (".keras", ".json"):
+        raise UserError(f"{target} names one of the copies; leave {target.suffix} out")
+    for name in names:
+        if target.with_name(name).is_dir():
+            raise UserError(f"{target.with_name(name)} is a folder, and a copy can't take its place")
+    runs.check_writable(target.parent, "TARGET")
+
+
+def include(folder, target):
+    """Writes the copies and returns their paths; writes none where one can't be read or written."""
+    models = {target.name: read_model(folder)}
+    record = models[target.name][1]
+    if "judge" in record:
+        models[f"{target.name}-judge"] = read_model(judge_folder(folder, record))
+    files = {}
+    for name, (weights, record) in models.items():
+        files[f"{name}.keras"] = weights
+        record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
+        files[f"{name}.json"] = json.dumps(record, indent=2) + "\n"
+    check_target(target, files)
+    for name, content in files.items():
+        runs.write_atomic(target.with_name(name), content)
+    return [target.with_name(name) for name in files]
 
 
 def main():
     args = parse_arguments()
-    check(args.folder)
-    sources = {args.target.name: args.folder}
-    record = runs.read_json(args.folder / runs.RECORD)
-    if "judge" in record:
-        sources[f"{args.target.name}-judge"] = judge_folder(args.folder, record)
-        check(sources[f"{args.target.name}-judge"])
-    for name, folder in sources.items():
-        for file, suffix in ((runs.WEIGHTS, ".keras"), (runs.RECORD, ".json")):
-            copy = args.target.with_name(name + suffix)
-            runs.write_atomic(copy, (folder / file).read_bytes())
-            print(copy)
+    try:
+        print(*include(args.folder, args.target), sep="\n")
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(f"{error.filename}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

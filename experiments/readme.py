@@ -5,7 +5,6 @@
 FOLDER is a run folder below `results/`, such as `unet/oxford_iiit_pet/cpu`. No figure in the README is typed in.
 """
 
-import argparse
 import re
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from experiments.benchmarks import report as benchmark_report  # noqa: E402
 from experiments.cvaes import report as cvae_report  # noqa: E402
 from experiments.harness import report  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from experiments.harness.runs import write_atomic  # noqa: E402
 from experiments.unets import report as unet_report  # noqa: E402
 
@@ -45,7 +45,7 @@ def fill_tables(text, results):
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    Parser(__doc__).parse_args()
     readme = ROOT / "README.md"
     write_atomic(readme, fill_tables(readme.read_text(), ROOT / "results"))
 

@@ -3,12 +3,12 @@
     python experiments/run_unet_matrix.py                         # real data where it can be had, else shapes
     python experiments/run_unet_matrix.py --variants all --seeds 0 1
     python experiments/run_unet_matrix.py --preset smoke --data shapes
+    python experiments/run_unet_matrix.py --variants tuned --hparams results/tuning/<name>/best.json
 
 After Ronneberger et al. 2015 and the Medium article "U-Net implementation from scratch using TensorFlow"; data: Parkhi
 et al. 2012. Time: about ten minutes a variant on 2 cores. Killed, the same command goes on where it was.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,11 +18,13 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness import datasets, hardware, runs  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
 from experiments.harness.hparams import read_hparams  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
 from experiments.unets.recipes import (  # noqa: E402
     MATRIX,
     PRESETS,
     TARGETS,
+    TUNED,
     TUTORIAL,
     VARIANT_FIELDS,
     VARIANTS,
@@ -33,15 +35,15 @@ from experiments.unets.recipes import (  # noqa: E402
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"], help="dataset (default: %(default)s)")
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware and data)")
-    add("--variants", nargs="+", default=list(MATRIX), choices=[*VARIANTS, "all"], metavar="VARIANT",
-        help=f"any of {', '.join(VARIANTS)}, or all (default: the first four)")  # fmt: skip
+    add("--variants", nargs="+", default=list(MATRIX), choices=[*VARIANTS, TUNED, "all"],
+        metavar="VARIANT",
+        help=f"any of {', '.join(VARIANTS)}, or all of these; {TUNED}: blocks and loss of --hparams "
+             "(default: the first four)")  # fmt: skip
     add("--seeds", nargs="+", type=runs.whole(0), default=[0], metavar="SEED", help="default: 0")
     add("--epochs", type=runs.whole(1), help="instead of the preset's budget of images")
     add("--image-size", type=runs.whole(1), help="side of the model's input in pixels")
@@ -49,8 +51,8 @@ def parse_arguments(argv=None):
     add("--batch-size", type=runs.whole(1))
     add("--target", choices=TARGETS, help="what to segment (default: foreground)")
     add("--hparams", type=Path, metavar="FILE",
-        help="fields of the recipe as JSON, such as a search's best.json; blocks and loss stay the variant's, "
-             "and the other options come first")  # fmt: skip
+        help="fields of the recipe as JSON, such as a search's best.json; its blocks and loss are taken by "
+             f"--variants {TUNED} alone, and the other options come first")  # fmt: skip
     add("--cache", default="memory", choices=["memory", "disk", "none"],
         help="where resized training images are kept; with disk and none, memory does not grow with the dataset, "
              "and none decodes them anew in every epoch (default: %(default)s)")  # fmt: skip
@@ -61,16 +63,26 @@ def parse_arguments(argv=None):
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
     args = parser.parse_args(argv)
-    args.variants = list(VARIANTS) if "all" in args.variants else list(dict.fromkeys(args.variants))
+    every = VARIANTS if "all" in args.variants else ()
+    args.variants = list(dict.fromkeys([*every, *(name for name in args.variants if name != "all")]))
     args.seeds = list(dict.fromkeys(args.seeds))
     return args
 
 
 def overrides(args):
-    """The fields of `Recipe` that the command line sets: its options, and what they leave of `--hparams`."""
+    """The fields of `Recipe` that the command line sets: its options, and what they leave of `--hparams`.
+
+    Those of `VARIANT_FIELDS` are among them where `tuned` is to be trained.
+    """
     names = ("epochs", "image_size", "filters", "batch_size", "target")
     found = read_hparams(args.hparams, Recipe, VARIANT_FIELDS, ("variant",)) if args.hparams else {}
-    found = {name: value for name, value in found.items() if name not in VARIANT_FIELDS}
+    if TUNED not in args.variants:
+        found = {name: value for name, value in found.items() if name not in VARIANT_FIELDS}
+    elif not args.hparams:
+        raise UserError(f"--variants {TUNED} takes blocks and loss from --hparams FILE, such as a search's best.json.")
+    elif missing := [name for name in VARIANT_FIELDS if name not in found]:
+        lacking = ", ".join(missing)
+        raise UserError(f"--variants {TUNED} needs down, up and loss; --hparams {args.hparams} lacks {lacking}.")
     return found | {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
@@ -90,6 +102,19 @@ def check_recipes(args, options):
                 )
 
 
+def check_names(args, options):
+    """Refuses names in `--hparams` that the library doesn't know, which takes an import of TensorFlow."""
+    from tfseg.blocks import DOWN_BLOCKS, NORMALIZATIONS, UP_BLOCKS
+    from tfseg.losses import LOSSES
+
+    registries = {"normalization": NORMALIZATIONS, "down": DOWN_BLOCKS, "up": UP_BLOCKS, "loss": LOSSES}
+    for name, registry in registries.items():
+        received = options.get(name)
+        if received not in (None, *registry):
+            known = "null or " * (name == "normalization") + f"one of {', '.join(registry)}"
+            raise UserError(f"--hparams {args.hparams}: {name} must be {known}. Received: {received}")
+
+
 def main():
     args = parse_arguments()
     options = overrides(args)
@@ -99,14 +124,13 @@ def main():
     if not machine:
         return 0
     from experiments.unets import matrix as unet_matrix
-    from tfseg.blocks import NORMALIZATIONS
 
-    if options.get("normalization") not in (None, *NORMALIZATIONS):
-        known, received = ", ".join(NORMALIZATIONS), options["normalization"]
-        raise UserError(f"--hparams {args.hparams}: normalization must be null or one of {known}. Received: {received}")
+    check_names(args, options)
     preset = pick_preset(args.preset, machine.device, choice.name)
     if args.hparams:
-        print(f"Recipe: {', '.join(f'{name} {value}' for name, value in options.items())}; blocks and loss by variant.")
+        told = ", ".join(f"{name} {value}" for name, value in options.items())
+        whose = f"down, up and loss of {TUNED} alone" if TUNED in args.variants else "blocks and loss by variant"
+        print(f"Recipe: {told}; {whose}.")
     if TUTORIAL in args.variants and options.keys() - {"image_size"}:
         print(f"{TUTORIAL} keeps the article's own recipe: of these options it takes --image-size alone.")
     matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)

@@ -8,19 +8,22 @@ Works at once with the weights that come with the repository. `cat.jpg` gives `c
 and `cat-overlay.png`; of a folder, all images are taken.
 """
 
-import argparse
 import errno
 import io
 import os
+import signal
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from experiments.harness import hardware, runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.errors import UserError, first_line, run_main  # noqa: E402
+from experiments.harness.interrupts import interruptible  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from tfseg.export import check_export  # noqa: E402
 from tfseg.photos import PhotoError, photos_in, read_photo  # noqa: E402
 
@@ -29,9 +32,7 @@ INCLUDED = ROOT / "tfseg" / "weights" / "pets.keras"
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("photos", nargs="*", type=Path, metavar="PHOTO", help="an image file, or a folder of them")
     add("--out", default=Path("segmented"), type=Path, metavar="DIR", help="where to write (default: %(default)s)")
@@ -55,15 +56,25 @@ def find_photos(paths):
         inside = [path]
         if path.is_dir():
             try:
-                inside = photos_in(path)
+                inside, others = photos_in(path)
             except OSError as error:
                 raise UserError(f"can't read the folder {path}: {error.strerror}") from None
-            print(f"{path}: {len(inside)} image{'' if len(inside) == 1 else 's'}")
+            print(f"{path}: {_count(len(inside), 'image')}{_left_out(others)}")
         for photo in inside:
             found.setdefault(os.path.realpath(photo), photo)
     if paths and not found:
         raise UserError(f"no image in {', '.join(map(str, paths))}")
     return list(found.values())
+
+
+def _count(number, noun):
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _left_out(files):
+    """What is not taken of a folder, so that no photo is missed unseen."""
+    suffixes = sorted({path.suffix.lower() or "no suffix" for path in files})
+    return f"; {_count(len(files), 'other file')} left out ({', '.join(suffixes)})" if files else ""
 
 
 def name_outputs(photos, out):
@@ -99,7 +110,7 @@ def load(weights):
 
     try:
         model = load_model(weights)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
     if weights == INCLUDED:
         record = runs.read_json(INCLUDED.with_suffix(".json"))
@@ -120,12 +131,14 @@ def write_outputs(image, mask, paths):
 
 
 def write_model(model, path):
+    import tensorflow as tf
+
     from tfseg.export import export
 
     try:
         export(model, path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"can't export to {path}: {error}") from error
+    except (ValueError, OSError, tf.errors.OpError) as error:  # the last: a SavedModel on a full disk
+        raise UserError(f"can't export to {path}: {first_line(error)}") from error
     height, width = model.input_shape[1:3]
     print(f"{path}: {NAMES[path.suffix]}, for photos of {height} x {width} pixels")
 
@@ -157,30 +170,45 @@ def segment_photos(outputs, args, model=None):
     return skipped
 
 
-def main():
-    args = parse_arguments()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # file names that the terminal can't show
+def check_paths(args):
+    """Refuses weights and places to write to that can't work; creates the folders to write to."""
     if not args.weights.is_file():
         raise UserError(f"--weights {args.weights} is not a file")
+    if args.weights.suffix == ".keras" and not zipfile.is_zipfile(args.weights):
+        raise UserError(f"--weights {args.weights} can't be read: it is damaged, or no Keras model")
     if args.export:
         try:
             check_export(args.export)
         except (ValueError, OSError, ImportError) as error:
             raise UserError(f"--export: {error}") from error
+        if args.photos and args.export.resolve() in (args.out.resolve(), *args.out.resolve().parents):
+            raise UserError(f"--out {args.out} is what --export writes, or lies in it; choose another --out")
         runs.check_writable(args.export.parent, "--export")
-    outputs = name_outputs(find_photos(args.photos), args.out)
-    if outputs:
+    if args.photos:
         runs.check_writable(args.out, "--out")
-    model = None
-    if args.export:
-        model = load(args.weights)
-        write_model(model, args.export)
-    skipped = segment_photos(outputs, args, model)
+
+
+def main():
+    args = parse_arguments()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # file names that the terminal can't show
+    outputs = name_outputs(find_photos(args.photos), args.out)
+    check_paths(args)
+    try:
+        with interruptible():
+            model = None
+            if args.export:
+                model = load(args.weights)
+                write_model(model, args.export)
+            skipped = segment_photos(outputs, args, model)
+    except KeyboardInterrupt:
+        print("interrupted: what is listed above is written", file=sys.stderr)
+        return 130
     if skipped:
         print(f"{skipped} of {len(outputs)} photos skipped", file=sys.stderr)
     return 1 if skipped else 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as before `| head`
     sys.exit(run_main(main))

@@ -8,7 +8,6 @@ Hyperband after Li et al. 2018 through Keras Tuner; the score is the best ELBO o
 epochs, and the test split is never looked at. Killed, the same command goes on where it was.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,14 +17,13 @@ sys.path.insert(0, str(ROOT))
 from experiments.cvaes.recipes import MODELS, PRESETS, pick_preset  # noqa: E402
 from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
 from experiments.searches.options import add_options, check_options  # noqa: E402
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     add = parser.add_argument
     add("--data", default="auto", choices=["auto", *MODELS], help="dataset (default: mnist where it can be had)")
     add("--model", help="whose recipe is tuned (default: the dataset's first)")

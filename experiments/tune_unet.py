@@ -8,7 +8,6 @@ Hyperband after Li et al. 2018 through Keras Tuner; the score is the best valida
 test split is never looked at. Killed, the same command goes on where it was.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,15 +16,14 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.harness import datasets  # noqa: E402
 from experiments.harness.errors import run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
 from experiments.harness.start import start  # noqa: E402
 from experiments.searches.options import add_options, check_options  # noqa: E402
 from experiments.unets.recipes import PRESETS, pick_preset  # noqa: E402
 
 
 def parse_arguments(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"],
                         help="dataset (default: %(default)s)")  # fmt: skip
     add_options(parser, PRESETS, ROOT / "results")

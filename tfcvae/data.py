@@ -104,7 +104,7 @@ def checked_inputs(batch, num_classes):
     Raises:
         ValueError: for images alone, sample weights, or labels of another kind than integers and vectors.
         tf.errors.InvalidArgumentError: while it runs, for an integer label outside `[0, num_classes)`, which would
-            train as if there were none. (Under XLA, TensorFlow leaves this check out.)
+            train as if there were none. (Under XLA, TensorFlow leaves this check out, and the loss becomes NaN.)
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     inputs = x if y is None else (x, y)

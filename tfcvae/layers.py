@@ -73,7 +73,7 @@ class LabelEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: at call, for another shape, and for a label outside `[0, num_classes)` where the values are known
-            (not inside a compiled function, where such a label gives zeros).
+            (not inside a compiled function, where such a label gives NaN).
     """
 
     def __init__(self, num_classes, dim, **kwargs):
@@ -90,7 +90,9 @@ class LabelEmbedding(keras.layers.Layer):
         if values is not None:
             check_labels(values, self.num_classes)
         if len(labels.shape) == 1:
+            known = ops.logical_and(labels >= 0, labels < self.num_classes)
             labels = ops.one_hot(ops.cast(labels, "int32"), self.num_classes)
+            labels = ops.where(known[:, None], labels, float("nan"))
         return ops.matmul(ops.cast(labels, self.compute_dtype), self.table)
 
     def get_config(self):

@@ -16,7 +16,7 @@ from tfcvae.inference import Inference
 from tfcvae.layers import LabelEmbedding, reparameterise, shift_labels
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.networks import build_decoder, build_encoder
-from tfcvae.priors import build_prior, free_bits, kl_divergence, relative_to
+from tfcvae.priors import build_prior, free_bits, kl_divergence, move_to_class
 
 
 @keras.saving.register_keras_serializable("tfcvae")
@@ -175,7 +175,11 @@ class CVAE(Inference, keras.Model):
 
     def posterior(self, encoded, embedding):
         """Mean and log-variance of q(z|x, y) from the encoder's outputs and the embedding of the labels it was told."""
-        return relative_to(self.prior(embedding), encoded) if self.conditioning == "prior" else encoded
+        if self.conditioning != "prior":
+            return encoded
+        mean, log_variance = encoded
+        every_class = self.prior(self.label_embedding(ops.arange(self.num_classes)))
+        return move_to_class(mean, self.prior(embedding)[0], *every_class), log_variance
 
     def loss_terms(self, outputs):
         """The terms of the ELBO, in nats, unweighted.
@@ -205,7 +209,8 @@ class CVAE(Inference, keras.Model):
             training: whether this is a training step, which moves the KL warm-up on.
         """
         reconstruction, kl = self.loss_terms(y_pred)
-        loss = ops.mean(reconstruction) + self.current_kl_weight() * free_bits(kl, self.free_bits)
+        means = _over_replicas(ops.mean(kl, axis=0)) if self.free_bits else None
+        loss = ops.mean(reconstruction) + self.current_kl_weight() * free_bits(kl, self.free_bits, means)
         kl = ops.sum(kl, axis=tuple(range(1, len(kl.shape))))
         self.trackers["loss"].update_state(loss, sample_weight=ops.shape(kl)[0])
         self.trackers["reconstruction"].update_state(reconstruction)
@@ -260,6 +265,17 @@ def _check_not_negative(**numbers):
     for name, value in numbers.items():
         if value < 0:
             raise ValueError(f"{name} must be at least 0. Received: {name}={value!r}")
+
+
+def _over_replicas(means):
+    """Means over the whole batch from those of a replica's share of it, under `tf.distribute`; no gradient passes."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        replica = tf.distribute.get_replica_context()
+        if replica and replica.num_replicas_in_sync > 1:
+            return replica.all_reduce(tf.distribute.ReduceOp.MEAN, tf.stop_gradient(means))
+    return means
 
 
 @contextlib.contextmanager

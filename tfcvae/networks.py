@@ -50,8 +50,9 @@ CONDITIONINGS = ("modulation", "input", "prior")
 """How a label enters the networks.
 
 `"modulation"`: it scales and shifts the features in every residual block. `"input"`: it is joined to the input, as one
-more channel of an image or of a spatial latent. `"prior"`: it modulates the decoder, and the encoder, not told itself,
-says where an image lies relative to the prior of its label. (A flat latent is joined to the label in any case.)"""
+more channel of an image or of a spatial latent. `"prior"`: it modulates the decoder; the encoder is not told, but its
+latents are moved from the prior of the class that they look like to the prior of the label (see
+`tfcvae.priors.move_to_class`). (A flat latent is joined to the label in any case.)"""
 
 
 def build_encoder(image_shape, latent_shape, label_dim, network="small", conditioning="modulation"):
@@ -67,7 +68,7 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
         `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10). With
-        `"prior"` both are relative to the label's prior; see `tfcvae.priors.relative_to`.
+        `"prior"` the means are still to be moved; see `tfcvae.priors.move_to_class`.
 
     Raises:
         ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown name.
@@ -163,7 +164,8 @@ def _conv(channels, strides=1, kernel_initializer="he_normal", **kwargs):
 
 
 def _double(x, channels, name):
-    """Activation, then a 4x4 transposed convolution that doubles the resolution; 4 / 2 paints no checkerboard."""
+    """Activation, then a 4x4 transposed convolution that doubles the resolution. Every pixel has as many inputs as its
+    neighbours, which with 3x3 they do not."""
     x = layers.Activation("silu", name=f"{name}_activation")(x)
     return layers.Conv2DTranspose(channels, 4, strides=2, padding="same", kernel_initializer="he_normal", name=name)(x)
 

@@ -3,6 +3,7 @@
 Beside each file of weights lies its record: what it was trained on and how it scores. Keras is imported only to load.
 """
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -40,13 +41,13 @@ def load_model(name, dtype="float32"):
         A `tfcvae.model.CVAE`, not compiled.
 
     Raises:
-        ValueError: for another name; the message lists the known.
+        ValueError: for another name, with the known in its message, and for weights that are not those of their record.
 
     Example:
 
-    >>> model = load_model("mnist")
+    >>> model = load_model("cifar10")
     >>> model.sample([3, 1, 4], seed=0).shape
-    (3, 28, 28, 1)
+    (3, 32, 32, 3)
     """
     import tfcvae.model  # noqa: F401, registers the class that Keras loads
 
@@ -67,7 +68,10 @@ def load_judge(name, dtype="float32"):
 def _load(name, dtype):
     import keras
 
-    model = keras.models.load_model(_path(name), compile=False)
+    path, record = _path(name), read_record(name)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != record["weights_sha256"]:
+        raise ValueError(f"{path} is not the file of its record, {path.stem}.json; restore both")
+    model = keras.models.load_model(path, compile=False)
     copy = keras.models.model_from_json(re.sub(r'"mixed_b?float16"', f'"{dtype}"', model.to_json()))
     copy.set_weights(model.get_weights())
     return copy

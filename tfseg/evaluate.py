@@ -1,5 +1,6 @@
 """Scores a model on TFDS examples: at its own resolution, at each photo's, and beside the trivial predictors."""
 
+import sys
 from dataclasses import dataclass
 
 import keras
@@ -9,6 +10,8 @@ from keras import ops
 
 from tfseg.data import BORDER, PARALLEL_CALLS, resize_example, target_from_trimap
 from tfseg.metrics import ClassScores, ForegroundScores, foreground_mask, foreground_target
+
+EVERY = range(sys.maxsize)
 
 
 def predict_probabilities(model, images, flip=False):
@@ -37,30 +40,32 @@ class Evaluation:
 
     Attributes:
         scores: dictionary of floats in [0, 1]; see `evaluate`.
-        images: uint8 `(n, size, size, 3)`, what the model saw.
-        truths, predictions: bool `(n, size, size)`, foreground.
-        ious: float64 `(n,)`, IoU of each image at the model's resolution.
+        ious: float64 `(n,)`, IoU of each image at the model's resolution, in the order of the dataset.
+        images, truths, predictions: dictionaries by position in the dataset: uint8 `(size, size, 3)`, what the model
+            saw, and bool `(size, size)`, foreground. They hold all images where these are one batch, else those with
+            the highest, the median and the lowest IoU, so that memory does not grow with the dataset.
     """
 
     scores: dict
-    images: np.ndarray
-    truths: np.ndarray
-    predictions: np.ndarray
     ious: np.ndarray
+    images: dict
+    truths: dict
+    predictions: dict
 
 
-def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=32):
+def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=32, pictures=True):
     """Scores a model on every example of a dataset.
 
     Args:
         model: maps float32 images `(batch, size, size, 3)` in [0, 1] to logits.
-        examples: `tf.data.Dataset` of TFDS examples (`image`, `segmentation_mask`).
+        examples: `tf.data.Dataset` of TFDS examples (`image`, `segmentation_mask`), in a fixed order.
         size: the model's resolution, in pixels.
         policy: the target policy that the model was trained on. Under `"trimap"`, the three-class scores are added.
         flip: average the predictions of each image and its mirror image.
         target: what the binary scores take for foreground where `policy` is `"trimap"`: `"foreground"` (pet and border
             merged, the default) or `"pet"`.
         batch_size: images predicted at a time.
+        pictures: also return images, truths and predictions, for which the dataset is read once more.
 
     Returns:
         An `Evaluation` whose `scores` are those of `ForegroundScores.result`, `iou_native` (dataset-level IoU at the
@@ -68,28 +73,50 @@ def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=
     """
     target = target or foreground_target(policy)
     scores, native, classes = ForegroundScores(), ForegroundScores(), ClassScores()
-    kept = []
-
-    def prepare(example):
-        return *resize_example(example, size), example["segmentation_mask"]
-
-    for chunk in _chunks(examples.map(prepare, PARALLEL_CALLS).prefetch(batch_size), batch_size):
-        images = np.stack([image for image, _, _ in chunk])
-        probabilities = predict_probabilities(model, images.astype("float32") / 255.0, flip)
-        for (image, trimap, full), probability in zip(chunk, probabilities, strict=True):
-            truth = _truth(trimap, target)
-            prediction = foreground_mask(probability, target)
-            scores.update(truth, prediction, border=trimap[..., 0] == BORDER)
-            resized = tf.image.resize(probability, full.shape[:2]).numpy()
-            native.update(_truth(full, target), foreground_mask(resized, target))
-            if policy == "trimap":
-                classes.update(trimap[..., 0] - 1, np.argmax(probability, axis=-1))
-            kept.append((image, truth, prediction))
+    for _, (_, trimap, full), probability in _predicted(model, examples, size, flip, batch_size):
+        scores.update(_truth(trimap, target), foreground_mask(probability, target), border=trimap[..., 0] == BORDER)
+        resized = tf.image.resize(probability, full.shape[:2]).numpy()
+        native.update(_truth(full, target), foreground_mask(resized, target))
+        if policy == "trimap":
+            classes.update(trimap[..., 0] - 1, np.argmax(probability, axis=-1))
 
     result = {**scores.result(), "iou_native": native.result()["iou"]}
     if policy == "trimap":
         result |= classes.result()
-    return Evaluation(result, *(np.stack(column) for column in zip(*kept, strict=True)), scores.per_image_iou())
+    evaluation = Evaluation(result, scores.per_image_iou(), {}, {}, {})
+    if pictures:
+        shown = _positions_shown(evaluation.ious, batch_size)
+        for n, (image, trimap, _), probability in _predicted(model, examples, size, flip, batch_size, shown):
+            evaluation.images[n], evaluation.truths[n] = image, _truth(trimap, target)
+            evaluation.predictions[n] = foreground_mask(probability, target)
+    return evaluation
+
+
+def _positions_shown(ious, batch_size):
+    count = len(ious)
+    if count <= batch_size:
+        return range(count)
+    ranking = np.argsort(-ious, kind="stable").tolist()
+    return ranking[0], ranking[(count - 1) // 2], ranking[-1]
+
+
+def _predicted(model, examples, size, flip, batch_size, wanted=EVERY):
+    """Predicts a batch at a time, and only the batches with images at `wanted` positions.
+
+    Yields:
+        `(position, (image, trimap, trimap at the photo's own size), probabilities)` of each image that is wanted.
+    """
+
+    def prepare(example):
+        return *resize_example(example, size), example["segmentation_mask"]
+
+    chunks = _chunks(examples.map(prepare, PARALLEL_CALLS).prefetch(batch_size), batch_size)
+    for number, chunk in enumerate(chunks):
+        positions = range(number * batch_size, number * batch_size + len(chunk))
+        if any(n in wanted for n in positions):
+            images = np.stack([image for image, _, _ in chunk])
+            probabilities = predict_probabilities(model, images.astype("float32") / 255.0, flip)
+            yield from (row for row in zip(positions, chunk, probabilities, strict=True) if row[0] in wanted)
 
 
 def trivial_scores(examples, size, policy):

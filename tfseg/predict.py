@@ -4,7 +4,10 @@ Photos go into a model exactly as in `tfseg.evaluate`: squeezed to its square, w
 antialiased; and the probabilities come back bilinear. So the scores of an evaluation hold for these masks.
 """
 
+import hashlib
+import json
 import re
+import zipfile
 from pathlib import Path
 
 import keras
@@ -31,9 +34,15 @@ def load_model(path=WEIGHTS):
         A `keras.Model` from photos `(batch, height, width, 3)` in [0, 1] to logits, not compiled.
 
     Raises:
-        ValueError: if the file can't be loaded, or its model is none that segments photos.
+        ValueError: if the file can't be loaded, or its model is none that segments photos; and if the included weights
+            are not those of their record.
     """
+    if Path(path) == WEIGHTS:
+        _check_included()
     try:
+        with open(path, "rb") as file:
+            if Path(path).suffix == ".keras" and not zipfile.is_zipfile(file):  # Keras would call it missing
+                raise ValueError("cut short, or not written by Keras")
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras lets whatever its parsers raise through
         problem = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
@@ -45,6 +54,12 @@ def load_model(path=WEIGHTS):
             f"logits (batch, height, width, 1 or 3). Received: {inputs} to {outputs}"
         )
     return _in_float32(model)
+
+
+def _check_included():
+    record = json.loads(WEIGHTS.with_suffix(".json").read_text())
+    if hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() != record["weights_sha256"]:
+        raise ValueError(f"{WEIGHTS} is not the file of its record, {WEIGHTS.stem}.json; restore both")
 
 
 def _segments_photos(inputs, outputs):

@@ -33,12 +33,9 @@ def draw_gallery(model, data, read, record, folder, title):
 
     firsts = np.array([rng.choice(np.flatnonzero(labels == label)) for label in np.unique(labels)])[:SWEPT]
     swept, true, classes = images[firsts], labels[firsts], model.num_classes
-    means, _ = model.encode(swept, true)
-    outputs = model.decode(np.repeat(means, classes, axis=0), np.tile(np.arange(classes), len(firsts)))
-    outputs = outputs.reshape(len(firsts), classes, *data.image_shape)
+    outputs, held = sweep_labels(model, swept, true)
     cvae_figures.draw_label_sweep(
-        swept, outputs, true, names, folder / "label_sweep.png", f"Ten test images under every label: {title}",
-        "The latent is encoded with the image's own label.",
+        swept, outputs, true, names, folder / "label_sweep.png", f"Ten test images under every label: {title}", held
     )  # fmt: skip
 
     asked = np.repeat(np.arange(classes), PER_CLASS)
@@ -58,13 +55,41 @@ def draw_gallery(model, data, read, record, folder, title):
     )  # fmt: skip
 
     some = rng.permutation(len(images))[:LATENTS]
-    relative = " Each relative to its class's prior, in standard deviations." if model.prior_name == "class" else ""
     cvae_figures.draw_latents(
         relative_means(model, images[some], labels[some]), labels[some], names, folder / "latents.png",
         f"Latent means of {len(some):,} test images: {title}",
-        f"The two directions of largest variance.{relative} Classes that lie on each other are what conditioning aims "
-        "at: the label is told to the decoder, so the latent need not repeat it.",
+        f"The two directions of largest variance. {what_latents_show(model)}",
     )  # fmt: skip
+
+
+def what_latents_show(model):
+    """What it means where classes lie on each other in `latents.png`."""
+    if model.prior_name == "class":
+        return "Each relative to the prior of its class, in standard deviations, without what the class says."
+    return (
+        "Classes that lie on each other are what conditioning aims at: the label is told to the decoder, so the latent "
+        "need not repeat it."
+    )
+
+
+def sweep_labels(model, images, labels):
+    """Shows each image under every label, with one latent an image.
+
+    Where the encoder is not told the label, but moves a latent to the prior of the label, the latent moves along.
+
+    Returns:
+        The outputs, `(n, num_classes, *image_shape)`, and what was held, for the caption.
+    """
+    count, classes = len(images), model.num_classes
+    asked = np.tile(np.arange(classes), count)
+    if model.conditioning == "prior":
+        outputs = model.relabel(np.repeat(images, classes, axis=0), asked)
+        held = "What the encoder makes of an image is moved to the prior of each label."
+    else:
+        means, _ = model.encode(images, labels)
+        outputs = model.decode(np.repeat(means, classes, axis=0), asked)
+        held = "The latent is encoded with the image's own label."
+    return outputs.reshape(count, classes, *model.image_shape), held
 
 
 def draw_wrong_labels(model, data, read, record, folder, title):
@@ -75,14 +100,23 @@ def draw_wrong_labels(model, data, read, record, folder, title):
     asked = wrong_labels(true, model.num_classes, 1, SEED)[:, 0]
     model.relabel(inputs[:1], asked[:1])  # compiled anew for any number of images, as by scoring, it rounds otherwise
     outputs = model.relabel(inputs, asked)
-    relabel, judge = record["test"]["relabel"], record["judge"]
-    caption = (
-        f"Encoder and decoder are both told the wrong label. Of all "
-        f"{relabel['images'] * relabel['wrong_labels']:,} such outputs the judge reads "
-        f"{relabel['readings']['a']['accuracy']:.1%} as the label asked for; of real images it reads "
-        f"{judge['accuracy']:.1%} rightly. Images and labels drawn at random, seed {SEED}."
-    )
     cvae_figures.draw_wrong_labels(
         inputs, outputs, true, asked, read(outputs), data.class_names, folder / "wrong_labels.png",
-        f"Sent in with a wrong label: {title}", caption,
+        f"Sent in with a wrong label: {title}", wrong_labels_caption(model, record),
     )  # fmt: skip
+
+
+def wrong_labels_caption(model, record):
+    """What is done to the images of `wrong_labels.png`, and how it turns out over the whole test split."""
+    relabel, judge = record["test"]["relabel"], record["judge"]
+    told = (
+        "The decoder is told the wrong label, to whose prior the latent is moved."
+        if model.conditioning == "prior"
+        else "Encoder and decoder are both told the wrong label."
+    )
+    return (
+        f"{told} Of all {relabel['images'] * relabel['wrong_labels']:,} such outputs the judge reads "
+        f"{relabel['readings']['a']['accuracy']:.1%} as the label asked for (a model that ignores labels: "
+        f"{relabel['ignored_label_accuracy']:.1%}); of real images it reads {judge['accuracy']:.1%} rightly. "
+        f"Images and labels drawn at random, seed {SEED}."
+    )

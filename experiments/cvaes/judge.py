@@ -88,6 +88,8 @@ class Judge(Experiment):
         self.recipe = RECIPES[choice.name]
         if preset == "smoke":
             self.recipe = replace(self.recipe, network="tiny", epochs=3, batch_size=32)
+        batch = self.recipe.batch_size
+        self.recipe = replace(self.recipe, batch_size=batch - batch % machine.replicas)  # no option sets it
         self.variant = self.recipe.network
         shared = {**machine.settings(), "data": data.record()}
         configurations, epochs = {(self.variant, SEED): self.recipe.record()}, {self.variant: self.recipe.epochs}

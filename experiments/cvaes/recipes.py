@@ -94,13 +94,14 @@ DIGITS = Recipe(kl_weight=1.25, label_noise=0.2, images=2_400_000)
 COLOUR = Recipe(
     likelihood="coupled_discretized_logistic", latent_shape=(128,), label_noise=0.1, flip=True, importance_samples=0
 )
+STEPS = replace(COLOUR, label_noise=0.0, batch_size=32)  # more steps on as many images gain more than larger batches
 POINT = replace(COLOUR, kl_weight=8.0, images=315_000)
 
 MODELS = {
     "mnist": {"standard": DIGITS},
     "cifar10": {
-        "control": replace(COLOUR, kl_weight=15.0, images=1_200_000),
-        "density": replace(COLOUR, latent_shape=(8, 8, 16), label_noise=0.0, images=1_500_000),
+        "control": replace(STEPS, kl_weight=12.0, prior="class", conditioning="prior", images=225_000),
+        "density": replace(STEPS, latent_shape=(8, 8, 16), images=450_000),
         # What `control` was chosen from, all trained for as long: what does each choice do for label control?
         "kl1": replace(POINT, kl_weight=1.0),
         "kl3": replace(POINT, kl_weight=3.0),
@@ -110,9 +111,9 @@ MODELS = {
         "plain": replace(POINT, kl_weight=1.0, conditioning="input", label_noise=0.0),
         "input-kl8": replace(POINT, conditioning="input"),
         "class-kl8": replace(POINT, prior="class"),
-        "relative-kl8": replace(POINT, prior="class", conditioning="prior", label_noise=0.0),
+        "prior-kl8": replace(POINT, prior="class", conditioning="prior", label_noise=0.0),
+        "prior-kl15": replace(POINT, kl_weight=15.0, prior="class", conditioning="prior", label_noise=0.0),
         "latent16-kl1": replace(POINT, kl_weight=1.0, latent_shape=(16,)),
-        "spatial-kl15": replace(POINT, kl_weight=15.0, latent_shape=(8, 8, 4)),
     },
     "glyphs": {"standard": replace(DIGITS, images=300_000)},
     "glyphs-colour": {"standard": replace(COLOUR, latent_shape=(32,), images=300_000, flip=False)},

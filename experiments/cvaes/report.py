@@ -1,5 +1,6 @@
 """What the summary says of conditional VAEs and of the judge: their sections of `results/summary.md`."""
 
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,8 +32,9 @@ column says otherwise; the judge only measures.
   the right one. It still trains a bound of log p(x|y), and without it nothing says what an encoder makes of an image
   under a wrong label, as in (a).
 - **Label by**: how encoder and decoder are told the label. *modulation*: it scales and shifts the features of every
-  residual block; *input*: once, beside the input; *prior*: the decoder by modulation, and the encoder, not told, says
-  where the image lies relative to the prior of its label.
+  residual block; *input*: once, beside the input; *prior*: the decoder by modulation; the encoder is not told, but
+  its latent moves from the prior of the class that it looks like to the prior of the label; (b), where the two are told
+  different labels, asks such a model for what it has never seen.
 - **Label ignored**: what a model that ignores its label would score in "read as asked"; r is the judge's accuracy on
   plain reconstructions.
 - **Retention**: share of outputs whose nearest test image, by squared error, is the very image sent in. A model that
@@ -57,13 +59,13 @@ PICTURES = {
     ),
     "label_sweep": (
         "Ten test images, each decoded under all ten labels",
-        "One latent a row, decoded under every label; framed: the image's own.",
+        "One image a row, shown under every label; framed: its own.",
     ),
     "samples": ("New images of each class", "Samples, a row a class."),
     "reconstructions": ("Test images, each above its reconstruction", "Test images and their reconstructions."),
     "latents": (
         "Two principal components of the latent means of test images, coloured by class",
-        "Latent means. Classes lie on each other where the latent leaves the class to the label.",
+        "Latent means, along the two directions of largest variance.",
     ),
     "curves": (
         "Negative ELBO, reconstruction and KL over images seen, in training and on validation images",
@@ -76,6 +78,7 @@ REQUIRED = (
     *("data.train", "data.validation", "data.test", "test.negative_elbo", "test.sample_accuracy.accuracy"),
     *("test.relabel.readings.a.accuracy", "test.relabel.readings.b.accuracy", "test.relabel.readings.a.retention"),
 )
+_MODELS = re.compile(r" --model(?: (?!-)\S+)+")
 JUDGE_REQUIRED = ("dataset", "run", "variant", "command", "accuracy")
 
 
@@ -115,7 +118,9 @@ def judge_section(records, results_dir):
         if field(r, "config.blur")
     ]
     facts = "\n".join([*dict.fromkeys(blurred), *made])
-    return "\n\n".join([JUDGE.strip(), tables.judge_table(records), facts, _commands(records)])
+    commands = report.code_block(_MODELS.sub("", record["command"]) for record in records)
+    parts = [JUDGE.strip(), tables.judge_table(records), facts, "Commands, which train models too:", commands]
+    return "\n\n".join(parts)
 
 
 def short_table(records):
@@ -124,7 +129,7 @@ def short_table(records):
     shown = [record for seeds in models.values() for record in seeds]
     what = f"{_data(shown[0])}. Shares are in percent; {report.hardware(shown[0])}."
     notes = " ".join(filter(None, [what, report.spread_note([len(seeds) for seeds in models.values()])]))
-    commands = "Made by " + ", ".join(f"`{command}`" for command in dict.fromkeys(r["command"] for r in shown)) + "."
+    commands = "Made by " + ", ".join(f"`{command}`" for command in _commands(shown)) + "."
     return "\n\n".join([tables.short_table(models), notes, commands])
 
 
@@ -144,7 +149,7 @@ def _run(records, folder, results_dir):
         "**Label control**, in percent, under a wrong label:",
         tables.control_table(models),
         report.facts(records, facts),
-        _commands(records),
+        "Commands:\n\n" + report.code_block(_commands(records)),
         *_trade_off(records, folder, results_dir),
         *_classes(models),
     ]
@@ -161,16 +166,19 @@ def _trade_off(records, folder, results_dir):
         return []
     accuracy, retention = tables.AIM
     reached = [f"`{point['name']}`" for point in points if tables.share_of_aim(point) >= 1]
-    judge = records[0]["judge"]["accuracy"]
+    judges = list(dict.fromkeys(f"{record['judge']['accuracy']:.1%}" for record in records))
+    judge = " or ".join(judges) + " of real images" + ", trained more than once" * (len(judges) > 1)
     nearest = max((point for point in points if not point["chosen"]), key=tables.share_of_aim)
+    others = "".join(
+        f"`{p['name']}` (★) has {tables.share_of_aim(p):.2f}; of the others, " for p in points if p["chosen"]
+    )
     text = (
         "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
         "choice was made (★: chosen). Shares in percent, retention in reading (a); *ignored*: (a) or (b) of a model "
-        f"that ignores its label; the judge reads {judge:.1%} of real images. The aim, {accuracy:.0%} in reading "
+        f"that ignores its label; the judge reads {judge}. The aim, {accuracy:.0%} in reading "
         f"(a) with a retention of at least {retention:.0%}, is reached on validation images by "
         f"{', '.join(reached) or 'none of them'}. By the smaller of reading (a) / {accuracy:.0%} and retention / "
-        f"{retention:.0%}, the nearest to it but for the chosen one is `{nearest['name']}`, with "
-        f"{tables.share_of_aim(nearest):.2f}."
+        f"{retention:.0%}, {others}`{nearest['name']}` is the nearest to it, with {tables.share_of_aim(nearest):.2f}."
     )
     picture = report.picture(
         results_dir,
@@ -198,7 +206,11 @@ def _pictures(dataset, runs, results_dir):
 
 
 def _commands(records):
-    return "Commands:\n\n" + report.code_block(record["command"] for record in records)
+    """The commands of records, each with those of its models that are among them."""
+    models = {}
+    for record in records:
+        models.setdefault(record["command"], {})[record["variant"]] = None
+    return [_MODELS.sub(f" --model {' '.join(names)}", command) for command, names in models.items()]
 
 
 def _data(record):

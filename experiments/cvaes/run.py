@@ -12,6 +12,7 @@ from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.recipes import MODELS, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness import datasets, report, runs
+from experiments.harness.errors import UserError
 from experiments.harness.experiment import Experiment, Training
 from experiments.sections import SECTIONS
 from tfcvae.data import InputData
@@ -88,7 +89,7 @@ class Run(Experiment):
         draw_pictures([r for r in records if self._is_mine(r)], self.results)
         self._publish(records)
         path = report.write_summary(self.results, SECTIONS)
-        print(f"Summary: {path}\nPictures: {self.folder.parent}")
+        print(f"Summary: {path}\nPictures: {self.folder}")
 
     def draw_wrong_labels_again(self):
         """Makes `wrong_labels.png` of each model again, from its weights; all of them have been trained."""
@@ -134,7 +135,10 @@ def draw_included(choice, record, machine, results):
     """
     trained, config = record["hardware"]["precision"], record["config"]
     precision = trained if machine.precision == trained else "float32"
-    model, judge = load_model(choice.name, precision), load_judge(choice.name, precision)
+    try:
+        model, judge = load_model(choice.name, precision), load_judge(choice.name, precision)
+    except ValueError as error:
+        raise UserError(f"{error}.") from None
     folder = results / Run.name / choice.name
     title = _title(choice.name, f"{record['variant']} seed {record['seed']}", record["run"])
     with datasets.naming_damage(choice):

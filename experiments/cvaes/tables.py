@@ -129,7 +129,7 @@ def trade_off_table(records):
     ordered = {point["name"]: models[point["name"]] for point in trade_off(records)}
     columns = {"latent": _latent, "prior": _config("prior"), "KL weight": _config("kl_weight")}
     extra = {"conditioning": "label by", "label_noise": "label noise", "network": "network", "label_dim": "label dim"}
-    extra |= {"free_bits": "free bits", "likelihood": "likelihood"}
+    extra |= {"free_bits": "free bits", "likelihood": "likelihood", "batch_size": "batch"}
     for key, title in extra.items():
         if len({str(field(seeds[0], f"config.{key}")) for seeds in ordered.values()}) > 1:
             columns[title] = _config(key)
@@ -156,6 +156,7 @@ def short_table(models):
         "samples read as asked": lambda seeds: _percent(seeds, "test.sample_accuracy.accuracy"),
         "wrong label obeyed (a)": _reading("a", "accuracy"),
         "wrong label obeyed (b)": _reading("b", "accuracy"),
+        "label ignored": lambda seeds: _percent(seeds, "test.relabel.ignored_label_accuracy"),
         "retention (a)": _reading("a", "retention"),
         "judge on real images": lambda seeds: _percent(seeds, "judge.accuracy"),
     }

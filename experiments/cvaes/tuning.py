@@ -32,7 +32,7 @@ class CVAETask(Task):
 
     def __init__(self, choice, model, preset, seed, machine):
         self.choice, self.variant, self.preset, self.seed, self.machine = choice, model, preset, seed, machine
-        self.use = f"python experiments/cvae.py --data {choice.name} --model {model}"
+        self.use = f"python experiments/cvae.py --data {choice.name} --preset {preset} --model {model}"
         self.recipe = recipe = make_recipe(choice.name, model, preset, {})
         self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
         names = ("network", "likelihood", "kl_warmup", "free_bits", "label_noise", "conditioning")

@@ -36,11 +36,15 @@ class Experiment:
         choice: the dataset, a `datasets.Choice`.
         preset: the preset's name, and `is_plain`, whether no option changes it.
         shared: what all models of the run have in common, data fingerprint included; JSON-like.
-        configurations: `{(variant, seed): configuration}`, JSON-like: the models to train, in order.
+        configurations: `{(variant, seed): configuration}`, JSON-like: the models to train, in order. Where several
+            devices share a batch, each has a `batch_size`.
         epochs: `{variant: epochs}`.
         data: has `sizes` (`train`, `validation`, `test`) and `record()`; its text is one line that says what it is.
         machine: a `hardware.Hardware`.
         results: folder of all results.
+
+    Raises:
+        UserError: where the machine's devices can't share a batch evenly, or there is no free folder.
     """
 
     name, monitor, mode, title = "", "", "max", ""
@@ -48,6 +52,9 @@ class Experiment:
     def __init__(self, choice, preset, is_plain, shared, configurations, epochs, data, machine, results):
         self.choice, self.preset, self.shared, self.configurations = choice, preset, shared, configurations
         self.epochs, self.data, self.machine, self.results = epochs, data, machine, results
+        if machine.replicas > 1:
+            for (variant, _), configuration in configurations.items():
+                machine.check_shares(f"{self.name} {variant}", configuration["batch_size"], data.sizes["train"])
         parent = results / self.name / choice.name
         self.folder, notices = runs.choose_run_folder(parent, preset, is_plain, shared, configurations)
         self.announce(notices)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 
 from experiments.harness.errors import UserError
+from experiments.harness.interrupts import interruptible
 
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")
@@ -81,6 +82,22 @@ class Hardware:
         batch_size = max(self.replicas, batch_size - batch_size % self.replicas)
         return examples.take(count - count % self.replicas), batch_size
 
+    def check_shares(self, model, batch_size, examples):
+        """Raises `UserError` where the devices can't share training batches evenly.
+
+        Args:
+            model: its name, for the message.
+            batch_size: as it was asked for.
+            examples: how many there are to train on; where they are fewer than a batch, all are one batch.
+        """
+        batch = min(batch_size, examples)
+        if batch % self.replicas:
+            raise UserError(
+                f"{model}: {self.replicas} devices can't share batches of {batch} images evenly. Choose a --batch-size "
+                f"that is a multiple of {self.replicas} and no more than the {examples} images to train on, or leave "
+                f"{model} or --strategy out. Received: batch size {batch_size}"
+            )
+
     def synchronized(self):
         """Whether batch statistics have to be synchronized between devices; JAX takes them over the whole batch."""
         return self.strategy == "mirrored" and self.backend == "tensorflow"
@@ -97,7 +114,7 @@ def check_backend():
 
 
 def import_tensorflow():
-    """Imports TensorFlow (8 to 13 s) and keeps its start-up chatter off the terminal, unless the import fails.
+    """Imports TensorFlow and Keras (8 to 13 s), and keeps their chatter off the terminal unless the import fails.
 
     Raises:
         UserError: where it is not installed, and as `check_backend`.
@@ -109,15 +126,19 @@ def import_tensorflow():
     with tempfile.TemporaryFile() as chatter:
         os.dup2(chatter.fileno(), 2)
         try:
-            import tensorflow as tf
+            with interruptible():
+                import tensorflow as tf
 
-            if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
-                tf.config.list_physical_devices()
-            else:
-                tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone
-            tf.get_logger().setLevel("ERROR")
+                if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                    tf.config.list_physical_devices()
+                else:
+                    tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone
+                tf.get_logger().setLevel("ERROR")
+                import keras  # noqa: F401, takes seconds, too
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed; run: pip install -r requirements.txt") from None
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             chatter.seek(0)
             os.write(terminal, chatter.read())
@@ -133,7 +154,7 @@ def decide(precision="auto", strategy="none"):
     Args:
         precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware computes in it natively:
             `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs with bfloat16 instructions,
-            `mixed_float16` on older GPUs, `float32` elsewhere.
+            `mixed_float16` on older GPUs from 7.0, `float32` elsewhere.
         strategy: a name in `STRATEGIES`.
 
     Raises:
@@ -203,7 +224,7 @@ def _mirrored():
 
 def _gpu_precision(capability):
     text = ".".join(map(str, capability))
-    policy = "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
+    policy = "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16" if capability >= (7, 0) else "float32"
     return policy, f"compute capability {text}"
 
 

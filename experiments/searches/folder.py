@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments.harness import runs
 from experiments.harness.errors import UserError
 
-CONFIG, BEST, WORK = "config.json", "best.json", "work"
+CONFIG, BEST, TABLE, WORK = "config.json", "best.json", "trials.csv", "work"
 
 
 def choose_folder(parent, name, is_given, config, force=False):

@@ -1,11 +1,14 @@
 """What the summary says of searches for hyperparameters: their section of `results/summary.md`."""
 
+import csv
+import io
 import json
 
 from experiments.harness import report
 from experiments.harness.clock import duration
 from experiments.harness.report import field
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS
+from experiments.searches.folder import BEST, TABLE
 
 INTRODUCTION = """## Hyperparameter searches
 
@@ -46,6 +49,21 @@ def tuning_section(records, results_dir):
     for record in records:
         parts += [f"### `{record['run']}`", *_search(record, results_dir)]
     return "\n\n".join(part.strip() for part in parts if part)
+
+
+def trials_csv(record):
+    """All trials of a record as CSV text: the best first, the failed ones last and without a rank."""
+    text = io.StringIO()
+    first, names = ["trial", "status", "score", "epochs", "best_epoch"], list(record["config"]["space"])
+    last = ["parameters", "seconds", "failure"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["rank", *first, *names, *last])
+    for rank, trial in enumerate(record["trials"], 1):
+        values = [trial["hyperparameters"][name] for name in names]
+        values = ["none" if value is None else value for value in values]
+        rank = rank if trial["status"] == "completed" else None
+        writer.writerow([rank, *[trial[key] for key in first], *values, *[trial[key] for key in last]])
+    return text.getvalue()
 
 
 def _search(record, results_dir):
@@ -110,7 +128,7 @@ def _ranked_table(record):
         rows.append([rank, trial["trial"], *scores, *values, count, f"{trial['seconds']:.0f}"])
     parts = [report.table(header, rows, left=0)] if rows else []
     if len(good) > SHOWN:
-        parts.append(f"{len(good) - SHOWN} more are in [record.json]({record['folder']}/record.json).")
+        parts.append(f"{len(good) - SHOWN} more are in [{TABLE}]({record['folder']}/{TABLE}).")
     parts += [f"- Trial {trial['trial']} failed: {trial['failure']}" for trial in failed]
     return "\n\n".join(parts[: len(parts) - len(failed)] + ["\n".join(parts[len(parts) - len(failed) :])]).strip()
 
@@ -122,6 +140,6 @@ def _cell(value):
 def _best(record):
     if not record.get("best"):
         return "No trial ended well."
-    command = f"{record['use']} --hparams results/{record['folder']}/best.json"
+    command = f"{record['use']} --hparams results/{record['folder']}/{BEST}"
     found = f"```json\n{json.dumps(record['best'])}\n```"
     return f"The best, and the command that trains with it:\n\n{found}\n\n{report.code_block([command])}"

@@ -1,7 +1,8 @@
 """A search for hyperparameters: its options, its folder, its trials and its record; what `tune_*.py` share.
 
 A search lies in `<results>/tuning/<name>/`: `config.json` says what is searched, `record.json` what came out,
-`best.json` is what `--hparams` takes, and `work/` (not in git) holds the search's state and the checkpoints of trials.
+`trials.csv` ranks all trials, `best.json` is what `--hparams` takes, and `work/` (not in git) holds the search's state
+and the checkpoints of trials.
 """
 
 import gc
@@ -22,7 +23,8 @@ from experiments.harness.oracles import EPOCHS, PROMOTED, describe_space, make_o
 from experiments.harness.training import Checkpoint, TrainingDiverged, train
 from experiments.harness.tuning import CHECKPOINT, TAG, Search
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
-from experiments.searches.folder import BEST, CONFIG, WORK, choose_folder
+from experiments.searches.folder import BEST, CONFIG, TABLE, WORK, choose_folder
+from experiments.searches.report import trials_csv
 from experiments.sections import SECTIONS
 
 
@@ -59,7 +61,8 @@ class Study:
         )
         default = "-".join(filter(None, (task.name, task.choice.name, task.variant, task.preset, args.tuner)))
         parent = Path(args.results) / "tuning"
-        self.folder, notices = choose_folder(parent, args.name or default, bool(args.name), self.config, args.force)
+        replaces = args.force or (bool(args.name) and role == "worker")  # whose chief knows which search this is
+        self.folder, notices = choose_folder(parent, args.name or default, bool(args.name), self.config, replaces)
         print(f"{task.data}.", *notices, f"Results: {self.folder}", sep="\n", flush=True)
 
     def describe(self):
@@ -85,7 +88,7 @@ class Study:
             return 0
         with runs.lock(self.folder):
             if force:
-                for name in (runs.RECORD, f"{WORK}/oracle.json", BEST, CONFIG, TRIALS, HYPERPARAMETERS):
+                for name in (runs.RECORD, f"{WORK}/oracle.json", BEST, TABLE, CONFIG, TRIALS, HYPERPARAMETERS):
                     (self.folder / name).unlink(missing_ok=True)
                 shutil.rmtree(self.folder / WORK, ignore_errors=True)
             if self.role == "alone":  # a worker may be writing
@@ -99,6 +102,9 @@ class Study:
         ended = {name: trial for name, trial in self.oracle.trials.items() if name in self.oracle.end_order}
         if ended:
             print(f"{len(ended)} of {len(self.plan)} trials are finished, and kept.", flush=True)
+        if self.role == "chief" and self.oracle.is_finished():
+            print("The search is finished: this chief hands out nothing and waits for no worker.", flush=True)
+            return
         if self.role == "chief":
             print("This process is the chief: it hands out trials and trains none.", flush=True)
         left = sum(self.plan) - sum(self._epochs(trial) for trial in ended.values())
@@ -124,13 +130,13 @@ class Study:
         label, fields, epochs = self._label(trial), self._fields(trial), self._epochs(trial)
         told = ", ".join(f"{name} {value}" for name, value in fields.items())
         print(f"{label}: {told}; {epochs} epoch{'s' * (epochs > 1)}", flush=True)
+        keras.utils.clear_session()
+        gc.collect()  # the last trial's model, which a traceback held if it ran out of memory
         try:
             with datasets.naming_damage(self.task.choice):
                 return self._train(label, fields, epochs, folder)
         finally:
             self.clock.finish(epochs * self.task.data.sizes["train"])
-            keras.utils.clear_session()
-            gc.collect()  # or a model that ran out of memory stays until the next one is built
 
     def _train(self, label, fields, epochs, folder):
         training = self.task.build(fields, epochs)
@@ -206,7 +212,9 @@ class Study:
             runs.write_json(path, self._record(trials, good))
         for checkpoint in self.folder.glob(f"{WORK}/trial_*/{CHECKPOINT}"):
             checkpoint.unlink()  # of a trial that ended just before a kill
-        draw_pictures(runs.read_json(path), self.folder)
+        record = runs.read_json(path)
+        runs.write_atomic(self.folder / TABLE, trials_csv(record))
+        draw_pictures(record, self.folder)
         summary = report.write_summary(Path(self.args.results), SECTIONS)
         print(f"Summary: {summary}")
         if good:

@@ -23,6 +23,14 @@ def by_variant(records):
     return groups
 
 
+LINES = {
+    "bce": ("cross-entropy solid", "-"),
+    "dice": ("Dice dashed", "--"),
+    "bce_dice": ("sum of both dotted", ":"),
+}
+"""How the curves of a loss are named and drawn; they don't compare with those of another loss."""
+
+
 def draw_pictures(records, results_dir):
     """Draws `curves.png` into every run folder whose records have a `history.csv`.
 
@@ -39,14 +47,16 @@ def draw_pictures(records, results_dir):
     paths = []
     records = [record for record in records if record["experiment"] == "unet"]
     for folder, run in run_folders(records).items():
-        histories, styles = {variant: [] for variant in MATRIX}, {}  # a colour each, in unfinished runs too
+        histories, losses = {variant: [] for variant in MATRIX}, {}  # a colour each, in unfinished runs too
         for variant, seeds in by_variant(run).items():
             files = [Path(results_dir) / record["folder"] / "history.csv" for record in seeds]
             histories[variant] = [read_history(file) for file in files if file.is_file()]
-            styles[variant] = "--" if field(seeds[0], "config.loss") == "dice" else "-"
+            losses[variant] = field(seeds[0], "config.loss")
         if any(histories.values()):
             paths.append(Path(results_dir) / folder / "curves.png")
-            panels = {"loss": "Training loss (cross-entropy solid, Dice dashed)", "val_iou": "Validation IoU"}
+            styles = {variant: LINES[loss][1] for variant, loss in losses.items() if loss in LINES}
+            told = ", ".join(name for loss, (name, _) in LINES.items() if loss in losses.values())
+            panels = {"loss": f"Training loss ({told})" if told else "Training loss", "val_iou": "Validation IoU"}
             figures.curves(histories, paths[-1], f"{run[0]['dataset']}, run {run[0]['run']}", panels, styles=styles)
     return paths
 
@@ -55,8 +65,9 @@ def draw_predictions(images, truths, predictions, ious, names, path, title):
     """Draws the test images of the highest, the median and the lowest IoU.
 
     Args:
-        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
-        truths, predictions: bool `(n, h, w)`, foreground.
+        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1]; or, as of `tfseg.evaluate`, the three images by
+            position.
+        truths, predictions: bool `(n, h, w)`, foreground; or by position.
         ious: `(n,)`, IoU of each image in [0, 1].
         names: `n` strings.
         path: PNG to write.
@@ -81,7 +92,7 @@ def draw_comparison(images, truths, predictions_by_variant, ious_by_variant, nam
     Of more than `count` images, those at evenly spaced ranks of their mean IoU are drawn, so that nobody picks them.
 
     Args:
-        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
+        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1]; or by position, and so the truths and predictions.
         truths: bool `(n, h, w)`, foreground.
         predictions_by_variant: `{variant: bool (n, h, w)}`, one column each.
         ious_by_variant: `{variant: (n,)}`, IoU of each image in [0, 1].

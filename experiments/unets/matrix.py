@@ -10,7 +10,7 @@ from experiments.harness import datasets, report, runs
 from experiments.harness.experiment import Experiment, Training
 from experiments.sections import SECTIONS
 from experiments.unets import report as unet_report
-from experiments.unets.recipes import MATRIX, VARIANTS, make_recipe
+from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
 from experiments.unets.training import PetData, build_model
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.evaluate import evaluate, trivial_scores
@@ -26,7 +26,7 @@ class Matrix(Experiment):
     Args:
         choice: the dataset, a `datasets.Choice`.
         preset: the preset's name.
-        overrides: fields of `Recipe` that the user set.
+        overrides: fields of `Recipe` that the user set; see `make_recipe`.
         variants, seeds: what to train.
         machine: a `hardware.Hardware`.
         results: folder of all results.
@@ -49,7 +49,8 @@ class Matrix(Experiment):
             for variant in variants
         }
         epochs = {variant: recipe.epochs_for(data.sizes["train"]) for variant, recipe in self.recipes.items()}
-        super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
+        is_plain = set(overrides) <= set(VARIANT_FIELDS)  # which change no other variant
+        super().__init__(choice, preset, is_plain, shared, configurations, epochs, data, machine, results)
 
     def describe(self):
         """Prints what would run and how much work it is."""
@@ -90,7 +91,7 @@ class Matrix(Experiment):
         """Everything that the test split says, with and without test-time flip; draws `predictions.png`."""
         started, recipe = time.perf_counter(), self.recipes[variant]
         plain, flipped = (
-            evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, self.target)
+            evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, self.target, pictures=not flip)
             for flip in (False, True)
         )
         unet_report.draw_predictions(
@@ -123,9 +124,9 @@ class Matrix(Experiment):
     def _draw_comparison(self):
         """The same seeded test images across all finished variants, from their saved weights (lowest seed of each)."""
         finished = {}
-        for variant in VARIANTS:
-            done = [folder for folder in runs.model_folders(self.folder, variant) if runs.is_finished(folder)]
-            finished |= {variant: done[0]} if done else {}
+        for folder in runs.model_folders(self.folder):
+            if runs.is_finished(folder):
+                finished.setdefault(folder.parent.name, folder)
         if not finished:
             return
         count = self.data.sizes["test"]

@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass, replace
 
 TUTORIAL = "tutorial"
+TUNED = "tuned"
+"""The variant whose blocks and loss are those of `--hparams`."""
 VARIANT_FIELDS = {"down": str, "up": str, "loss": str}
-"""What a search's hyperparameters say of blocks and loss; in the matrix those are the variant's own."""
+"""What a search's hyperparameters say of blocks and loss; all variants but `tuned` have their own."""
 TARGETS = ("foreground", "pet", "trimap")
 """Those of `tfseg.data`, which imports TensorFlow."""
 
@@ -113,12 +115,14 @@ def make_recipe(preset, variant, overrides):
 
     Args:
         preset: a name in `PRESETS`.
-        variant: a name in `VARIANTS`.
-        overrides: fields of `Recipe` that the user set. Of these, `tutorial` takes the image size alone, so that it
-            stays the article's recipe and its row compares.
+        variant: a name in `VARIANTS`, or `tuned`.
+        overrides: fields of `Recipe` that the user set, and, for `tuned` alone, those of `VARIANT_FIELDS`. Of these,
+            `tutorial` takes the image size alone, so that it stays the article's recipe and its row compares.
     """
-    recipe = replace(PRESETS[preset], variant=VARIANTS[variant])
-    if VARIANTS[variant].network == TUTORIAL:
+    parts = {name: value for name, value in overrides.items() if name in VARIANT_FIELDS}
+    overrides = {name: value for name, value in overrides.items() if name not in parts}
+    recipe = replace(PRESETS[preset], variant=Variant(**parts) if variant == TUNED else VARIANTS[variant])
+    if recipe.variant.network == TUTORIAL:
         recipe = replace(
             recipe,
             depth=4,

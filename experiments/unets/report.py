@@ -6,7 +6,7 @@ from urllib.parse import quote
 from experiments.harness import report
 from experiments.harness.report import field, over_seeds, run_folders
 from experiments.unets.figures import by_variant, draw_comparison, draw_pictures, draw_predictions
-from experiments.unets.recipes import MATRIX, TUTORIAL
+from experiments.unets.recipes import MATRIX, TUNED, TUTORIAL
 
 __all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section"]
 
@@ -89,6 +89,8 @@ def _run(records, folder, results_dir):
     notes = [report.spread_note(counts), "Images/s: training images a second of training."]
     if any(map(_is_tutorial, variants)):
         notes.append("† The tutorial article's recipe.")
+    if TUNED in variants:
+        notes.append(f"`{TUNED}`: blocks and loss from the file of `--hparams`, as a search found them.")
     return [
         _unfinished(variants),
         _main_table(variants, records),
@@ -103,8 +105,13 @@ def _run(records, folder, results_dir):
 
 
 def _unfinished(variants):
-    """Names what the run lacks: required variants without a record, and seeds that other variants have."""
+    """Names what the run lacks: required variants without a record, and seeds that other variants have.
+
+    A run without any of the required variants lacks nothing: it was never to be the matrix.
+    """
     required = {variant: {record["seed"] for record in variants.get(variant, [])} for variant in MATRIX}
+    if not any(required.values()):
+        return ""
     gaps = [f"`{variant}`" for variant, seeds in required.items() if not seeds]
     for variant, seeds in required.items():
         missing = sorted(set.union(*required.values()) - seeds)

@@ -8,7 +8,7 @@ import keras_tuner
 
 from experiments.harness.experiment import Training
 from experiments.searches.task import Task
-from experiments.unets.recipes import PRESETS, Variant
+from experiments.unets.recipes import PRESETS, TUNED, VARIANT_FIELDS, Variant
 from experiments.unets.training import PetData, build_model
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
 from tfseg.data import TrainingData, evaluation_data
@@ -32,7 +32,8 @@ class UNetTask(Task):
 
     def __init__(self, choice, preset, seed, machine):
         self.choice, self.preset, self.seed, self.machine = choice, preset, seed, machine
-        self.use = f"python experiments/run_unet_matrix.py --data {choice.name}"
+        script = "python experiments/run_unet_matrix.py"
+        self.use = f"{script} --data {choice.name} --preset {preset} --variants {TUNED}"
         self.recipe = PRESETS[preset]
         self.data = PetData(choice, preset, self.recipe.train_limit, self.recipe.test_limit)
         variable = {"epochs", "images", *(hp.name for hp in self.space().space)}
@@ -59,7 +60,7 @@ class UNetTask(Task):
         return values | {"normalization": None if values["normalization"] == PLAIN else values["normalization"]}
 
     def build(self, fields, epochs):
-        parts = {name: fields[name] for name in ("down", "up", "loss")}
+        parts = {name: fields[name] for name in VARIANT_FIELDS}
         others = {name: value for name, value in fields.items() if name not in parts}
         recipe = replace(self.recipe, variant=Variant(**parts), epochs=epochs, **others)
         data = copy.copy(self._training_data)

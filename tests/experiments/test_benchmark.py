@@ -45,9 +45,9 @@ def quick(tmp_path, *options, **environment):
 @pytest.mark.parametrize(
     "options, line",
     [
-        (["--parts", "gpu"], "benchmark.py: error: argument --parts: invalid choice: 'gpu'"),
-        (["--turns", "0"], "benchmark.py: error: argument --turns: must be at least 1, received 0"),
-        (["--seconds", "-1"], "benchmark.py: error: argument --seconds: must be at least 0, and finite, received -1"),
+        (["--parts", "gpu"], "error: argument --parts: invalid choice: 'gpu'"),
+        (["--turns", "0"], "error: argument --turns: must be at least 1, received 0"),
+        (["--seconds", "-1"], "error: argument --seconds: must be at least 0, and finite, received -1"),
         (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times. Rec"),
         (["--results", "file/x"], "error: Can't write to file/x: Not a directory."),
     ],

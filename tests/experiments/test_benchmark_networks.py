@@ -24,7 +24,7 @@ def programs():
     return workload, ProjectLoop(workload.model(False), workload), PlainLoop(workload.plain_model(), workload)
 
 
-@pytest.mark.parametrize("name", ["unet", "cvae-mnist"])
+@pytest.mark.parametrize("name", ["unet", "article", "cvae-mnist", "cvae-cifar10"])
 def test_both_programs_train_the_same_network_on_batches_of_the_same_kind(name):
     workload = make_workload(name, make_sizes("quick", SIZES, "CPU"))
     own, plain = workload.model(False), workload.plain_model()

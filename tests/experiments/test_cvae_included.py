@@ -1,5 +1,6 @@
 """The wrong-label picture from included weights: when they are taken, and that it is the picture of the training."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -166,15 +167,33 @@ def test_other_test_images_than_those_of_the_record_are_told(weights, tmp_path, 
     assert code == 0 and "These are other test images, or in another order, than those of the figures below" in out
 
 
+def test_damaged_weights_are_named_and_nothing_is_drawn(weights, tmp_path, here):
+    (weights / "glyphs.keras").write_bytes(b"damaged")
+    code, _, err = here(*AGAIN)
+    assert code == 2 and err.endswith("glyphs.keras is not the file of its record, glyphs.json; restore both.\n")
+    assert err.count("\n") == 1 and not list((tmp_path / "results").rglob("*.png"))
+
+
 # Weights for the repository
 
 
 def test_the_judge_comes_along(trained, model_folder, weights):
     judge = trained[0] / read(model_folder)["judge"]["folder"]
     for name, folder in (("glyphs", model_folder), ("glyphs-judge", judge)):
-        assert (weights / f"{name}.keras").read_bytes() == (folder / "model.keras").read_bytes()
-        assert (weights / f"{name}.json").read_bytes() == (folder / "record.json").read_bytes()
+        content = (folder / "model.keras").read_bytes()
+        assert (weights / f"{name}.keras").read_bytes() == content
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert read(weights, f"{name}.json") == read(folder) | {"weights_sha256": sha256}
     assert len(list(weights.iterdir())) == 4
+
+
+@pytest.mark.parametrize("load, name", [(pretrained.load_model, "glyphs"), (pretrained.load_judge, "glyphs-judge")])
+def test_other_weights_than_those_of_the_record_are_refused(weights, load, name):
+    load("glyphs")
+    with open(weights / f"{name}.keras", "ab") as file:
+        file.write(b"1")
+    with pytest.raises(ValueError, match=rf"{name}\.keras is not the file of its record, {name}\.json; restore both"):
+        load("glyphs")
 
 
 def test_a_judge_that_is_missing_or_too_large_leaves_nothing(trained, tmp_path, monkeypatch):

@@ -33,13 +33,17 @@ def read(images):
     return (100 * images[:, 0, :3, 0].mean(axis=1)).astype(int) % 10
 
 
-@pytest.fixture(scope="module")
-def model():
-    """Labels and images matter to it, and it has not been trained."""
-    model = build_model(RECIPE, Images.image_shape, seed=0, steps=10)
+def build(**options):
+    """A model to which labels and images matter, and which has not been trained."""
+    model = build_model(replace(RECIPE, **options), Images.image_shape, seed=0, steps=10)
     rng = np.random.default_rng(0)
     model.set_weights([0.3 * rng.standard_normal(weight.shape) for weight in model.get_weights()])
     return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +98,37 @@ def test_the_tiles_show_random_test_images_sent_in_with_a_wrong_label(model, sco
     encoded_as_it_is = model.decode(model.encode(inputs, true)[0], asked)
     assert np.abs(outputs - encoded_as_it_is).max() > 1e-3  # which is the other reading
     assert np.array_equal(read_as, read(outputs)) and path == tmp_path / "wrong_labels.png"
-    accuracy = scores["test"]["relabel"]["readings"]["a"]["accuracy"]
-    assert f"Of all 120 such outputs the judge reads {accuracy:.1%}" in caption and "98.7% rightly" in caption
+    assert caption == gallery.wrong_labels_caption(model, record)
     assert all(np.array_equal(a, b) for a, b in zip(drawn[0][:5], drawn[1][:5], strict=True))
+
+
+def test_captions_say_what_was_done_and_what_to_read_it_against(model, scores):
+    record, moved = scores | {"judge": {"accuracy": 0.987}}, build(prior="class", conditioning="prior", label_noise=0.0)
+    relabel = scores["test"]["relabel"]
+    accuracy, ignored = relabel["readings"]["a"]["accuracy"], relabel["ignored_label_accuracy"]
+    text = gallery.wrong_labels_caption(model, record)
+    assert text.startswith("Encoder and decoder are both told the wrong label. Of all 120 such outputs the judge reads")
+    assert f"{accuracy:.1%} as the label asked for (a model that ignores labels: {ignored:.1%})" in text
+    assert "98.7% rightly" in text
+    assert gallery.wrong_labels_caption(moved, record).startswith("The decoder is told the wrong label, to whose prior")
+    assert "the latent need not repeat it" in gallery.what_latents_show(model)
+    assert "without what the class says" in gallery.what_latents_show(moved)
+
+
+def test_a_sweep_shows_one_latent_under_every_label(model):
+    images, labels = (values[:3] for values in Images().arrays("test", True))
+    outputs, held = gallery.sweep_labels(model, images, labels)
+    latents, _ = model.encode(images, labels)
+    for label in (0, 7):
+        assert np.allclose(outputs[:, label], model.decode(latents, np.full(3, label)), atol=1e-6)
+    assert outputs.shape == (3, 10, *Images.image_shape) and "the image's own label" in held
+
+
+def test_a_sweep_moves_the_latent_along_where_the_label_enters_by_the_prior():
+    model = build(prior="class", conditioning="prior", label_noise=0.0)
+    images, labels = (values[:3] for values in Images().arrays("test", True))
+    outputs, held = gallery.sweep_labels(model, images, labels)
+    for label in (0, 7):
+        assert np.allclose(outputs[:, label], model.relabel(images, np.full(3, label)), atol=1e-6)
+    latents, _ = model.encode(images, labels)
+    assert np.abs(outputs[:, 7] - model.decode(latents, np.full(3, 7))).max() > 1e-3 and "moved" in held

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -220,6 +221,14 @@ def test_other_options_go_elsewhere(copy):
     assert experiment.folder.name.startswith("smoke-") and experiment.left() == [("flat", 0)]
     experiment.run()
     assert before.items() <= files(copy).items()
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused_at_once(tmp_path, capsys):
+    two = replace(MACHINE, strategy="mirrored", replicas=2)
+    configurations = {("flat", 0): {"batch_size": 4}, ("steep", 0): {"batch_size": 3}}
+    with pytest.raises(UserError, match="steep: 2 devices can't share batches of 3 images"):
+        Experiment(CHOICE, "smoke", True, {}, configurations, EPOCHS, Points(), two, tmp_path)
+    assert capsys.readouterr().out == "" and list(tmp_path.iterdir()) == []
 
 
 # Interrupted

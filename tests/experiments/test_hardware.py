@@ -67,6 +67,7 @@ def test_cpu_is_called_by_its_model_name(machine):
         ([(9, 0)], "mixed_bfloat16"),
         ([(10, 0)], "mixed_bfloat16"),
         ([(7, 5)], "mixed_float16"),
+        ([(6, 1)], "float32"),  # which computes in half precision, but slower
         ([(9, 0), (7, 0)], "mixed_float16"),  # the weakest card decides
     ],
 )
@@ -118,6 +119,20 @@ def test_every_device_gets_its_share_of_every_validation_batch(replicas, count, 
     batches = list(examples.batch(batch_size).as_numpy_iterator())
     assert [len(batch) for batch in batches] == sizes
     assert [n for batch in batches for n in batch] == list(range(sum(sizes)))
+
+
+def test_a_batch_that_the_devices_cannot_share_evenly_is_refused():
+    machine = hardware.Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 2)
+    machine.check_shares("unet mp-tr-bce", 8, 65)
+    with pytest.raises(UserError) as error:
+        machine.check_shares("unet mp-tr-bce", 7, 65)
+    assert str(error.value) == (
+        "unet mp-tr-bce: 2 devices can't share batches of 7 images evenly. Choose a --batch-size that is a multiple of "
+        "2 and no more than the 65 images to train on, or leave unet mp-tr-bce or --strategy out. Received: batch "
+        "size 7"
+    )
+    with pytest.raises(UserError, match=r"batches of 65 images evenly\. .* Received: batch size 128$"):
+        machine.check_shares("unet mp-tr-bce", 128, 65)  # all that there are
 
 
 def test_several_devices_are_said_recorded_and_shape_the_run():

@@ -16,10 +16,25 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
 ]
 
-PREDICT = """
-import sys
-import keras, numpy as np
+TRAIN = """
+import keras, numpy as np, tensorflow as tf
 import tfcvae.model
+
+def train(path, digits, labels):
+    rng = np.random.default_rng(0)
+    noise = {"latents": rng.standard_normal((6, 8), "float32"), "pixels": rng.random(digits.shape, "float32")}
+    model = keras.models.load_model(path)
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile="auto")
+    batch = tf.data.Dataset.from_tensors(((digits, labels, noise),)).repeat(3)
+    logs = model.fit(batch, verbose=0, shuffle=False).history
+    weights = np.concatenate([np.ravel(weight) for weight in model.get_weights()])
+    return weights, np.array([logs[name][0] for name in ("loss", "kl", "negative_elbo")])
+"""
+
+PREDICT = (
+    TRAIN
+    + """
+import sys
 
 assert keras.backend.backend() == "jax"
 arrays = np.load(sys.argv[1] + "/arrays.npz")
@@ -33,7 +48,14 @@ np.savez(
     sampled=cvae.sample(arrays["labels"], seed=1),
     elbo=cvae.elbo(arrays["digits"], arrays["labels"], samples=2, seed=1),
 )
+trained = {"one": train(sys.argv[1] + "/cvae.keras", arrays["digits"], arrays["labels"])}
+keras.distribution.set_distribution(keras.distribution.DataParallel())
+trained["two"] = train(sys.argv[1] + "/cvae.keras", arrays["digits"], arrays["labels"])
+np.savez(
+    sys.argv[1] + "/trained.npz", **{f"{name}_{what}": v for name, vs in trained.items() for what, v in enumerate(vs)}
+)
 """
+)
 
 
 def python(*command, devices=1):
@@ -45,7 +67,8 @@ def python(*command, devices=1):
     return done.stdout
 
 
-def test_the_same_weights_predict_the_same(tmp_path, disturb):
+def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb):
+    """Three steps of the CVAE, within its KL warm-up, on one device and shared out over two."""
     from tfcvae.model import CVAE
     from tfseg.unet import build_unet
 
@@ -53,12 +76,12 @@ def test_the_same_weights_predict_the_same(tmp_path, disturb):
     photos, digits = rng.random((2, 32, 32, 3), "float32"), (rng.random((6, 28, 28, 1)) < 0.3).astype("float32")
     labels = np.arange(6)
     unet = build_unet((32, 32, 3), filters=4, depth=2, down="strided", up="upsample")
-    cvae = CVAE((28, 28, 1), 10, 8, "tiny", prior="class")
+    cvae = CVAE((28, 28, 1), 10, 8, "tiny", prior="class", kl_warmup_steps=6, free_bits=0.1)
     for model, name in ((unet, "unet"), (cvae, "cvae")):
         disturb(model)
         model.save(tmp_path / f"{name}.keras")
     np.savez(tmp_path / "arrays.npz", photos=photos, digits=digits, labels=labels)
-    python("-c", PREDICT, tmp_path)
+    python("-c", PREDICT, tmp_path, devices=2)
     on_jax = np.load(tmp_path / "jax.npz")
     here = {
         "unet": unet.predict_on_batch(photos),
@@ -70,6 +93,15 @@ def test_the_same_weights_predict_the_same(tmp_path, disturb):
     for name, expected in here.items():
         assert np.std(expected) > 1e-3, name
         assert np.allclose(on_jax[name], expected, rtol=1e-4, atol=1e-4), name
+    scope = {}
+    exec(TRAIN, scope)
+    weights, logs = scope["train"](tmp_path / "cvae.keras", digits, labels)
+    before = np.concatenate([np.ravel(weight) for weight in cvae.get_weights()])
+    assert np.abs(weights - before).max() > 0.01
+    trained = np.load(tmp_path / "trained.npz")
+    for devices in ("one", "two"):
+        assert np.allclose(trained[f"{devices}_0"], weights, atol=1e-5), devices
+        assert np.allclose(trained[f"{devices}_1"], logs, rtol=1e-4), devices
 
 
 @pytest.mark.parametrize(

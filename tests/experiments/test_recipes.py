@@ -98,6 +98,15 @@ def test_tutorial_takes_the_image_size_alone():
     assert changed.record() == own.record() | {"image_size": 64}
 
 
+def test_tuned_has_the_blocks_and_the_loss_that_were_found():
+    parts = {"down": "strided", "up": "upsample", "loss": "bce_dice"}
+    found = parts | {"filters": 24, "normalization": None}
+    tuned = make_recipe("cpu", "tuned", found)
+    assert tuned.record() == PRESETS["cpu"].record() | found and tuned.variant.network == "unet"
+    assert make_recipe("cpu", "mp-tr-dice", found).variant == VARIANTS["mp-tr-dice"]  # and the others their own
+    assert make_recipe("cpu", "tutorial", found) == make_recipe("cpu", "tutorial", {})
+
+
 def test_tutorial_stays_small_in_the_smoke_preset():
     recipe, smoke = make_recipe("smoke", "tutorial", {}), PRESETS["smoke"]
     assert (recipe.filters, recipe.batch_size, recipe.epochs) == (smoke.filters, smoke.batch_size, 0)

@@ -150,6 +150,22 @@ def test_an_unfinished_run_shows_what_is_there_and_says_what_is_not(tmp_path):
     assert column(text, "`strconv-ups-dice`", "test IoU") == "0.750"
 
 
+def test_a_tuned_model_shows_what_it_is_made_of(full):
+    found = {"down": "strided", "up": "upsample", "loss": "bce_dice"}
+    tuned = make_record("mp-tr-bce", 0) | {"variant": "tuned"}
+    save(full, tuned | {"config": tuned["config"] | found})
+    text = summary(full)
+    assert row(text, "`tuned`")[1:5] == ["strided", "upsample", "bce_dice", "1"]
+    order = [text.index(f"| {name} |") for name in ("`strconv-ups-dice`", "`tuned`", "`tutorial` †")]
+    assert order == sorted(order)
+    assert "`tuned`: blocks and loss from the file of `--hparams`" in text and "not complete" not in text
+
+
+def test_a_run_of_a_tuned_model_alone_is_complete(tmp_path):
+    save(tmp_path, make_record("mp-tr-bce", 0) | {"variant": "tuned"})
+    assert "not complete" not in summary(tmp_path)
+
+
 def test_runs_have_tables_of_their_own_the_longest_first(tmp_path):
     save(tmp_path, make_record("mp-tr-bce", 0, run="a-quick") | {"images_seen": 100}, make_record("mp-tr-bce", 0))
     text = summary(tmp_path)
@@ -251,3 +267,18 @@ def test_a_history_that_is_no_table_of_numbers_is_named(tmp_path):
     path.write_text("epoch,loss\n1,abc\n")
     with pytest.raises(UserError, match=r"history\.csv"):
         report.read_history(path)
+
+
+def test_curves_say_which_losses_they_show(full, monkeypatch):
+    from experiments.unets import figures as unet_figures
+
+    drawn, losses = [], {"mp-tr-bce": "bce_dice", "mp-tr-dice": "dice"}
+    monkeypatch.setattr(unet_figures.figures, "curves", lambda *parts, **options: drawn.append((*parts, options)))
+    records = [record for record in report.read_records(full) if record["variant"] in losses]
+    for record in records:
+        record["config"]["loss"] = losses[record["variant"]]
+        (full / record["folder"] / "history.csv").write_text("epoch,images,loss,val_iou\n1,576,0.7,0.4\n")
+    draw_pictures(records, full)
+    *_, panels, options = drawn[0]
+    assert panels["loss"] == "Training loss (Dice dashed, sum of both dotted)"
+    assert options["styles"] == {"mp-tr-bce": ":", "mp-tr-dice": "--"}

@@ -1,5 +1,6 @@
 """What a user sees who types something wrong, or whose machine lacks something: one clear line, soon."""
 
+import json
 import shlex
 import shutil
 import time
@@ -9,7 +10,7 @@ import pytest
 from experiments import run_unet_matrix
 from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.unets.recipes import MATRIX, VARIANTS
-from tests.experiments.sessions import ROOT, quick, run_here
+from tests.experiments.sessions import ROOT, quick, read, run_here
 
 SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
 
@@ -38,10 +39,9 @@ SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
 )
 def test_mistyped_option(tmp_path, options, line):
     done = quick(tmp_path, SCRIPT, *options, "--results", tmp_path / "results")
-    *usage, last = done.stderr.splitlines()
     assert done.returncode == 2 and done.stdout == ""
-    assert last.startswith(f"run_unet_matrix.py: error: {line}")
-    assert usage[0].startswith("usage: run_unet_matrix.py ") and all(more.startswith(" ") for more in usage[1:])
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.endswith("; --help shows all options\n")
+    assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,6 +60,14 @@ def test_mistyped_option(tmp_path, options, line):
             ["--preset", "smoke", "--variants", "all", "--image-size", "20"],
             "--image-size must be divisible by 16, since the U-Net halves it 4 times. Received: 20",
         ),
+        (
+            ["--variants", "tuned"],
+            "--variants tuned takes blocks and loss from --hparams FILE, such as a search's best",
+        ),
+        (
+            ["--variants", "mp-tr-bce", "tuned", "--hparams", "file"],
+            "--variants tuned needs down, up and loss; --hparams file lacks up, loss.",
+        ),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "shapes", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
         (["--data", "shapes", "--results", "file"], "Can't write to file: File exists. Choose another folder"),
@@ -67,7 +75,7 @@ def test_mistyped_option(tmp_path, options, line):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_input_that_cannot_work(tmp_path, options, line):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text('{"down": "strided"}')
     done = quick(tmp_path, SCRIPT, "--results", "results", *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
@@ -104,6 +112,7 @@ def test_options_become_overrides():
     assert (args.variants, args.seeds) == (["tutorial", "mp-tr-dice"], [2, 1])  # each once
     assert overrides(args) == {"epochs": 3, "target": "pet"}
     assert parse_arguments(["--variants", "mp-tr-dice", "all"]).variants == list(VARIANTS)
+    assert parse_arguments(["--variants", "tuned", "all"]).variants == [*VARIANTS, "tuned"]
 
 
 # Runs
@@ -129,6 +138,61 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, here):
     assert all("2 epochs, 130 images of side 32" in line for line in to_do)  # 128 images are the budget, 65 an epoch
     assert lines[-1] == "10 of 10 models to train, 1,300 images in all. Nothing was written."
     assert not (tmp_path / "results").exists()
+
+
+PARTS = {"down": "strided", "up": "upsample", "loss": "bce_dice"}
+
+
+@pytest.fixture
+def best(tmp_path):
+    """What a search might have found, and the file that says so."""
+    path, found = tmp_path / "best.json", {**PARTS, "filters": 6, "normalization": "group", "dropout": 0.1}
+    path.write_text(json.dumps(found))
+    return found, path
+
+
+def test_hparams_by_itself_tunes_the_four_variants(here, best):
+    code, out, err = here("--data", "shapes", "--hparams", best[1], "--dry-run")
+    assert (code, err) == (None, "")
+    assert "Recipe: filters 6, normalization group, dropout 0.1; blocks and loss by variant." in out.splitlines()
+    assert [line.split()[0] for line in out.splitlines() if "  to do  " in line] == list(MATRIX)
+
+
+@pytest.mark.parametrize(
+    "found, line",
+    [
+        ({"down": "average"}, "down must be one of maxpool, strided. Received: average"),
+        ({"loss": "mse"}, "loss must be one of bce, bce_dice, dice. Received: mse"),
+        ({"normalization": "instance"}, "normalization must be null or one of batch, group, layer, sync_batch. Re"),
+    ],
+)
+def test_names_that_the_library_does_not_know_are_refused(here, best, found, line):
+    best[1].write_text(json.dumps(best[0] | found))
+    code, _, err = here("--data", "shapes", "--variants", "tuned", "--hparams", best[1])
+    assert code == 2 and err.startswith(f"error: --hparams {best[1]}: {line}") and err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_tuned_trains_what_was_found_beside_the_others(tmp_path, here, best):
+    found, path = best
+    options = ["--data", "shapes", "--hparams", path]
+    for variant in ("tuned", "mp-tr-bce"):
+        code, out, err = here(*options, "--variants", variant)
+        assert (code, err) == (0, "")
+    (run,) = (tmp_path / "results" / "unet" / "shapes").iterdir()
+    assert sorted(folder.name for folder in run.iterdir() if folder.is_dir()) == ["mp-tr-bce", "tuned"]
+    record, other = read(run / "tuned" / "seed-0"), read(run / "mp-tr-bce" / "seed-0")
+    assert record["config"].items() >= found.items()
+    assert other["config"].items() >= ({**found, "down": "maxpool", "up": "transpose", "loss": "bce"}).items()
+    from tfseg.unet import build_unet
+
+    network = build_unet((32, 32, 3), 1, 6, 2, "strided", "upsample", "group", 0.1)
+    assert record["parameters"] == network.count_params() != other["parameters"]
+    assert "| `tuned` | strided | upsample | bce_dice | 1 |" in (tmp_path / "results" / "summary.md").read_text()
+
+    path.write_text(json.dumps(found | {"up": "transpose"}))  # another search's best: a run of its own
+    code, out, _ = here(*options, "--variants", "tuned", "--dry-run")
+    assert "1 of 1 models to train" in out and str(run) + "\n" not in out
 
 
 @pytest.fixture(scope="module")

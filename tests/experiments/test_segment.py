@@ -1,9 +1,13 @@
 """The photo-to-mask command, and the one that puts weights into the repository."""
 
+import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +61,7 @@ def photo(path, height=40, width=30, **options):
 def test_mistyped_option(tmp_path, options, line):
     done = quick(tmp_path, *options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].endswith(f"error: {line}")
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,19 +73,25 @@ def test_mistyped_option(tmp_path, options, line):
         (["empty"], "no image in empty"),
         (["a.png", "--weights", "absent.keras"], "--weights absent.keras is not a file"),
         (["a.png", "--weights", "empty"], "--weights empty is not a file"),
+        (["a.png", "--weights", "cut.keras"], "--weights cut.keras can't be read: it is damaged, or no Keras model"),
         (["a.png", "--out", "a.png"], "Can't write to a.png: File exists. Choose another folder with --out."),
         (["a.png", "--out", "a.png/x"], "Can't write to a.png/x: Not a directory. Choose another folder with --out."),
         (["--export", "a.pt"], "--export: Unknown format. Name a file .tflite (LiteRT) or .onnx (ONNX), or a folder "),
         (["--export", "empty"], "--export: empty exists already; delete it, or export to another path"),
+        (["a.png", "--export", "x", "--out", "x"], "--out x is what --export writes, or lies in it; choose another"),
+        (["a.png", "--export", "x", "--out", "x/../x/y"], "--out x/../x/y is what --export writes, or lies in it; "),
+        (["a.png", "--export", "segmented"], "--out segmented is what --export writes, or lies in it; choose another"),
+        (["absent.jpg", "--export", "new/x"], "absent.jpg does not exist"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_input_that_cannot_work(tmp_path, options, line):
     photo(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.keras").write_bytes(segment.INCLUDED.read_bytes()[:100_000])
     done = quick(tmp_path, *options)
     assert done.returncode == 2 and done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "empty"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "cut.keras", "empty"]
 
 
 def test_help_answers_without_tensorflow(tmp_path):
@@ -103,9 +113,9 @@ def test_files_of_which_none_is_an_image_need_no_tensorflow(tmp_path):
 
 
 def test_a_file_that_is_no_model_is_one_line(tmp_path, run):
-    (tmp_path / "words.keras").write_text("words")
-    with pytest.raises(UserError, match=r"^\S*words\.keras is no model that Keras can load \(.+\)$"):
-        run(photo(tmp_path / "a.png"), "--weights", tmp_path / "words.keras")
+    (tmp_path / "words.h5").write_text("words")
+    with pytest.raises(UserError, match=r"^\S*words\.h5 is no model that Keras can load \(.+\)$"):
+        run(photo(tmp_path / "a.png"), "--weights", tmp_path / "words.h5")
 
 
 # Inputs and outputs
@@ -118,7 +128,7 @@ def test_a_folder_gives_its_images_and_says_how_many(tmp_path, capsys):
     (folder / "notes.txt").write_text("words")
     found = segment.find_photos([photo(tmp_path / "c.png"), folder, folder / "b.jpg", folder / "notes.txt"])
     assert [path.name for path in found] == ["c.png", "a b.png", "b.jpg", "notes.txt"]  # each once
-    assert capsys.readouterr().out == f"{folder}: 2 images\n"
+    assert capsys.readouterr().out == f"{folder}: 2 images; 1 other file left out (.txt)\n"
 
 
 def test_photos_of_the_same_stem_get_names_of_their_own():
@@ -219,6 +229,83 @@ def test_your_own_weights_and_their_export(tmp_path, run, capsys):
     assert f"{tmp_path / 'red'}: SavedModel, for photos of 8 x 8 pixels\n" in capsys.readouterr().out
 
 
+def test_an_export_that_fails_is_one_line_and_leaves_nothing(tmp_path, run, monkeypatch):
+    """As TensorFlow says that the disk is full."""
+    import keras
+    import tensorflow as tf
+
+    def fail(model, path, **_):
+        path.mkdir()
+        raise tf.errors.OutOfRangeError(None, None, "{{node save}} variables; No space left on device [Op:SaveV2]")
+
+    monkeypatch.setattr(keras.Model, "export", fail)
+    with pytest.raises(UserError, match=r"^can't export to \S*pets: variables; No space left on device$"):
+        run("--export", tmp_path / "pets")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Ends before its end
+
+
+def test_where_nobody_reads_on_it_ends_as_other_tools_do(tmp_path):
+    """As before `| head`: no line on the terminal, and no photo counted as skipped."""
+    photo(tmp_path / "a.png")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, ROOT / "experiments" / "segment.py", "a.png"],
+        check=False,
+        cwd=tmp_path,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_ctrl_c_while_tensorflow_starts_is_one_line(tmp_path):
+    photo(tmp_path / "a.png")
+    with subprocess.Popen(
+        [sys.executable, ROOT / "experiments" / "segment.py", "a.png"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # jobs in the background ignore it
+    ) as process:
+        assert process.stdout.readline() == "Starting TensorFlow ...\n"
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted: what is listed above is written\n")
+
+
+@pytest.mark.parametrize("becomes", [KeyboardInterrupt, TypeError])
+def test_ctrl_c_amid_the_photos_keeps_those_that_are_done(tmp_path, run, capsys, monkeypatch, becomes):
+    """Even where TensorFlow makes another error of it."""
+    from tfseg import predict
+
+    photos, before, done = [photo(tmp_path / name) for name in ("a.png", "b.png")], predict.segment, []
+
+    def segment_one(model, image, *options):
+        if done:
+            with contextlib.suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+            raise becomes("in the middle")
+        done.append(image)
+        return before(model, image, *options)
+
+    monkeypatch.setattr(predict, "segment", segment_one)
+    in_the_background = signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored
+    try:
+        assert run(*photos, "--out", tmp_path / "out") == 130
+    finally:
+        signal.signal(signal.SIGINT, in_the_background)
+    assert capsys.readouterr().err == "interrupted: what is listed above is written\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-mask.png", "a-overlay.png"]
+
+
 # Weights for the repository
 
 
@@ -231,14 +318,62 @@ def include(monkeypatch):
     return call
 
 
-def test_weights_and_record_are_copied_as_they_are(tmp_path, include):
-    (tmp_path / "seed-0").mkdir()
-    (tmp_path / "seed-0" / "model.keras").write_bytes(b"weights")
-    (tmp_path / "seed-0" / "record.json").write_text(json.dumps({"test": {"iou": 0.8}}))
-    include(tmp_path / "seed-0", tmp_path / "weights" / "pets.v2")
+def finished(folder, record='{"test": {"iou": 0.8}}'):
+    """A model's folder."""
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(b"weights")
+    (folder / "record.json").write_text(record)
+    return folder
+
+
+SHA256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"  # of b"weights"
+
+
+def test_weights_are_copied_as_they_are_and_the_record_with_their_hash(tmp_path, include):
+    include(finished(tmp_path / "seed-0"), tmp_path / "weights" / "pets.v2")
     copies = sorted((tmp_path / "weights").iterdir())
     assert [path.name for path in copies] == ["pets.v2.json", "pets.v2.keras"]
-    assert copies[0].read_text() == '{"test": {"iou": 0.8}}' and copies[1].read_bytes() == b"weights"
+    assert json.loads(copies[0].read_text()) == {"test": {"iou": 0.8}, "weights_sha256": SHA256}
+    assert copies[1].read_bytes() == b"weights"
+    (tmp_path / "again").mkdir()
+    for copy, name in zip(copies, ("record.json", "model.keras"), strict=True):
+        (tmp_path / "again" / name).write_bytes(copy.read_bytes())
+    include(tmp_path / "again", tmp_path / "weights" / "again")  # copies can be included again
+    assert (tmp_path / "weights" / "again.json").read_bytes() == copies[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "folder, target, line",
+    [
+        ("absent", "new/pets", "absent is not a folder"),
+        ("a file", "new/pets", "a file is not a folder"),
+        (".", "new/pets", ". does not hold both model.keras and record.json"),
+        ("torn", "new/pets", "Can't read torn/record.json ("),
+        ("list", "new/pets", "list/record.json is no record of a trained model"),
+        ("judged", "new/pets", "judged/record.json does not say where the model's judge lies"),
+        ("folders", "new/pets", "folders/model.keras: Is a directory"),
+        ("seed-0", "a file/pets", "Can't write to a file: File exists. Choose another folder with TARGET."),
+        ("seed-0", "a file/new/pets", "Can't write to a file/new: Not a directory. Choose another folder with TARGET."),
+        ("seed-0", "list", "list is a folder; add the name of the copies, such as list/pets"),
+        ("seed-0", "..", ".. is a folder; add the name of the copies, such as ../pets"),
+        ("seed-0", "new/pets.keras", "new/pets.keras names one of the copies; leave .keras out"),
+        ("seed-0", "taken/pets", "taken/pets.json is a folder, and a copy can't take its place"),
+    ],
+)
+def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(tmp_path, folder, target, line):
+    for name, record in (("seed-0", "{}"), ("torn", '{"te'), ("list", "[]"), ("judged", '{"judge": {}}')):
+        finished(tmp_path / name, record)
+    (tmp_path / "folders" / "model.keras").mkdir(parents=True)
+    (tmp_path / "folders" / "record.json").write_text("{}")
+    (tmp_path / "taken" / "pets.json").mkdir(parents=True)
+    (tmp_path / "a file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    script = ROOT / "experiments" / "include_weights.py"
+    command = [sys.executable, script, folder, target]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_unfinished_run_or_too_large_a_model_is_refused(tmp_path, include):

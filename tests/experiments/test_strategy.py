@@ -62,9 +62,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def python(code, *arguments):
+def run(code, *arguments):
     command = [sys.executable, "-c", TWO_DEVICES + code, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+
+def python(code, *arguments):
+    done = run(code, *arguments)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -92,3 +96,15 @@ def test_a_smoke_run_on_two_devices_ends_with_scores_and_is_told_apart(tmp_path,
     record = json.loads(path.read_text())
     assert (record["hardware"]["strategy"], record["hardware"]["replicas"]) == ("mirrored", 2)
     assert json.loads((path.parent / "config.json").read_text())["shared"]["replicas"] == 2
+
+
+@pytest.mark.parametrize(
+    "script, data, model", [("run_unet_matrix.py", "shapes", "unet mp-tr-bce"), ("cvae.py", "glyphs", "cvae standard")]
+)
+def test_a_batch_that_two_devices_cannot_share_is_one_line_before_anything_is_trained(tmp_path, script, data, model):
+    options = ["--data", data, "--preset", "smoke", "--strategy", "mirrored", "--batch-size", "7"]
+    done = run(SCRIPT, ROOT / "experiments" / script, *options, "--results", tmp_path)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
+        f"error: {model}: 2 devices can't share batches of 7 images evenly. Choose a --batch-size "
+    )
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []

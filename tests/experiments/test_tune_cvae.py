@@ -48,9 +48,8 @@ def test_space_holds_what_compares(dataset, model, latents, likelihoods):
     assert space["latent_dim"] == {"choices": latents} and space["label_dim"] == {"choices": [8, 16, 32, 64]}
     assert space.get("likelihood") == (likelihoods and {"choices": likelihoods})
     assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= set(OPTIONS)
-    assert space["prior"] == {"choices": ["standard", "class"]}
-    task.recipe = replace(task.recipe, prior="class", conditioning="prior", label_noise=0.0)
-    assert describe_space(task.space())["prior"] == {"choices": ["class"]}  # no other goes with it
+    priors = ["class"] if task.recipe.conditioning == "prior" else ["standard", "class"]  # no other goes with it
+    assert space["prior"] == {"choices": priors} and (priors == ["class"]) == (model == "control")
     task.recipe = replace(task.recipe, likelihood="gaussian")
     assert "likelihood" not in task.space().values  # a density compares with no other likelihood
 
@@ -82,5 +81,5 @@ def test_a_search(tmp_path, monkeypatch, capfd):
     assert best == record["best"] == record["trials"][0]["hyperparameters"]
     recipe = make_recipe("glyphs", "standard", "smoke", best)
     assert recipe.latent_shape == (best["latent_dim"],) and recipe.learning_rate == best["learning_rate"]
-    assert record["use"] == "python experiments/cvae.py --data glyphs --model standard"
+    assert record["use"] == "python experiments/cvae.py --data glyphs --preset smoke --model standard"
     assert f"val -ELBO {scores[0]:.4f}" in out

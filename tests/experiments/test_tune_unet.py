@@ -8,9 +8,10 @@ import socket
 import pytest
 
 from experiments import tune_unet
-from experiments.harness import hardware
+from experiments.harness import hardware, tuning
 from experiments.harness.errors import UserError
 from experiments.harness.hparams import read_hparams
+from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.searches.options import VARIABLES, check_options, role
 from experiments.unets.recipes import VARIANT_FIELDS, Recipe
 from tests.experiments.sessions import ROOT, Session, finish_here, kill_after, quick, run_here, trained
@@ -135,15 +136,33 @@ def test_a_search_with_a_failed_trial(tmp_path, here, monkeypatch):
     assert read(results, "best.json") == record["best"] == best["hyperparameters"]
     known = read_hparams(results / "tuning" / f"{NAME}-random" / "best.json", Recipe, VARIANT_FIELDS)
     assert set(known) == set(record["config"]["space"])
+    words = record["use"].split()  # the command that the summary gives trains the best as it was found
+    used = parse_arguments([*words[2:], "--hparams", str(results / "tuning" / f"{NAME}-random" / "best.json")])
+    assert words[:2] == ["python", "experiments/run_unet_matrix.py"] and overrides(used) == known
+    assert (used.data, used.preset, used.variants) == ("shapes", "smoke", ["tuned"])
     assert record["data"]["train"] == 65 and record["data"]["validation"] == 7 and record["data"]["fingerprint"]
     assert record["versions"]["keras-tuner"] and record["hardware"]["precision"] == "float32"
     assert all((results / "tuning" / f"{NAME}-random" / f"{p}.png").is_file() for p in ("trials", "hyperparameters"))
     assert not list(results.rglob("checkpoint.npz")) and f"{NAME}-random" in (results / "summary.md").read_text()
 
+    table = results / "tuning" / f"{NAME}-random" / "trials.csv"
+    ranking = [line.split(",")[:3] for line in table.read_text().splitlines()[1:]]
+    other = {1: "3", 3: "1"}[best["trial"]]
+    assert ranking == [["1", str(best["trial"]), "completed"], ["2", other, "completed"], ["", "2", "failed"]]
+
     before = (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns
     code, out, err = here(*options)
     assert (code, err) == (0, "") and "3 of 3 trials are finished, and kept." in out and len(built) == 3
     assert (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns == before
+
+    # and so does a chief, which no worker will ever ask for a trial
+    for variable, value in CHIEF.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("keras_tuner.src.distribute.oracle_chief.start_server", lambda oracle: pytest.fail("waits"))
+    table.unlink()
+    code, out, err = here(*options)
+    assert (code, err) == (0, "") and "The search is finished: this chief hands out nothing" in out
+    assert f"Best: val IoU {best['score']:.4f}" in out and len(table.read_text().splitlines()) == 4
 
 
 @pytest.mark.slow
@@ -214,26 +233,32 @@ def free_port():
 SHARED = shlex.split("--tuner random --trials 4 --max-epochs 1")
 
 
-@pytest.fixture(scope="module")
-def several(tmp_path_factory):
-    """The processes of a search that has ended, by name: a chief, two workers, and a worker of another search."""
-    folder, port, sessions = tmp_path_factory.mktemp("several"), free_port(), {}
+@contextlib.contextmanager
+def processes(folder):
+    """A function that starts a process of one search by its name: `"chief"`, or else a worker."""
+    port = free_port()
 
     def begin(name, *options):
         for variable, value in zip(VARIABLES, (name, "127.0.0.1", port), strict=True):
             patch.setenv(variable, value)
         command, errors = [SCRIPT, *BASE, *SHARED, *options], folder / f"{name}.stderr"
-        sessions[name] = stack.enter_context(Session(folder / "results", *command, errors=errors))
-        return sessions[name]
+        return stack.enter_context(Session(folder / "results", *command, errors=errors))
 
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        begin("chief")
-        first = begin("worker-1")
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """The processes of a search that has ended, by name: a chief, two workers, and a worker of another search."""
+    with processes(tmp_path_factory.mktemp("several")) as begin:
+        sessions = {"chief": begin("chief"), "worker-1": begin("worker-1")}
+        first = sessions["worker-1"]
         first.wait_for("trial ")
         first.stop()  # amid a trial, until the others have had their turn
-        stranger, second = begin("stranger", "--seed", "1"), begin("worker-2")
-        second.wait_for(" | loss ")
-        stranger.finish()
+        sessions |= {"stranger": begin("stranger", "--seed", "1"), "worker-2": begin("worker-2")}
+        sessions["worker-2"].wait_for(" | loss ")
+        sessions["stranger"].finish()
         first.go_on()
         for session in sessions.values():
             session.finish()
@@ -257,6 +282,35 @@ def test_chief_and_two_workers_do_every_trial_once(several, tmp_path, here):
 
     assert here(*SHARED)[0] == 0  # the same choices and scores as those of one process
     assert outcome(tmp_path / "results", f"{NAME}-random") == outcome(chief.results, f"{NAME}-random")
+
+
+@pytest.mark.slow
+def test_a_killed_chief_goes_on_with_its_workers_and_ends_every_trial_once(several, tmp_path):
+    with processes(tmp_path) as begin:
+        chiefs, workers = [begin("chief")], [begin("worker-1"), begin("worker-2")]
+        chiefs[0].wait_for("trial ")  # has ended
+        chiefs[0].kill()
+        chiefs.append(begin("chief"))
+        for session in (chiefs[1], *workers):
+            assert (session.finish(), session.stderr()) == (0, "")
+    ended = [line.split(",")[0] for chief in chiefs for line in chief.lines if line.startswith("trial ")]
+    assert len(ended) == len(set(ended))
+    assert any(line.endswith("of 4 trials are finished, and kept.") for line in chiefs[1].lines)
+    assert sorted(trial["trial"] for trial in read(tmp_path / "results")["trials"]) == [1, 2, 3, 4]
+    assert outcome(tmp_path / "results", f"{NAME}-random") == outcome(several["chief"].results, f"{NAME}-random")
+
+
+def test_a_worker_without_a_chief_says_so_and_gives_up(here, monkeypatch):
+    port = free_port()
+    for variable, value in zip(VARIABLES, ("worker-1", "127.0.0.1", port), strict=True):
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(tuning, "FIRST_CONTACT", 0.3)
+    code, out, err = here(*SHARED)
+    assert code == 2 and out.splitlines()[-1] == f"Waiting for the chief at 127.0.0.1:{port} ..."
+    assert err == (
+        f"error: No chief listens at 127.0.0.1:{port}; waited 0.005 minutes. Start it, then this worker again "
+        "(a search that is finished has no chief).\n"
+    )
 
 
 @pytest.mark.slow

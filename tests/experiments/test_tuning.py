@@ -3,18 +3,25 @@
 import itertools
 import json
 import math
+import socket
+from concurrent import futures
 from pathlib import Path
+from threading import Event, Timer
 
+import grpc
 import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_tuner.src.distribute.oracle_chief import OracleServicer
+from keras_tuner.src.protos import get_service_grpc
 
-from experiments.harness import oracles, runs
+from experiments.harness import oracles, runs, tuning
 from experiments.harness.errors import UserError
 from experiments.harness.oracles import EPOCHS, PROMOTED, make_oracle
 from experiments.harness.training import TrainingDiverged
-from experiments.harness.tuning import Search
+from experiments.harness.tuning import TAG, Search
+from experiments.searches.options import VARIABLES
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
 
@@ -28,6 +35,7 @@ def space():
     hp.Choice("block", ["a", "b", "c"])
     hp.Float("rate", 1e-4, 1e-1, sampling="log")
     hp.Float("dropout", 0.0, 0.4, step=0.1)
+    hp.Fixed(TAG, "")
     return hp
 
 
@@ -40,10 +48,12 @@ def score(values, epochs):
 class Session:
     """One start of a search, in this process."""
 
-    def __init__(self, folder, tuner="hyperband", trials=0, max_epochs=9, seed=0, run=None, max_failures=3):
+    def __init__(
+        self, folder, tuner="hyperband", trials=0, max_epochs=9, seed=0, run=None, max_failures=3, role="alone"
+    ):
         self.oracle, self.plan = make_oracle(tuner, "val_x", "max", space(), max_epochs, trials, seed, max_failures)
         self.max_epochs, self.runs, self.other = max_epochs, [], run
-        self.tuner = Search(self.oracle, folder, self.run, tag="")
+        self.tuner = Search(self.oracle, folder, self.run, "", role)
 
     def run(self, trial, folder):
         values = trial.hyperparameters.values
@@ -170,7 +180,9 @@ def test_a_trial_in_flight_runs_again_first(tmp_path):
     with pytest.raises(Killed):
         first.search()
     assert json.loads((tmp_path / "work/trial_0002/trial.json").read_text())["status"] == "RUNNING"
-    second = Session(tmp_path / "work", max_epochs=3).search()
+    second = Session(tmp_path / "work", max_epochs=3)
+    assert not second.oracle.is_finished()
+    second.search()
     assert (first.runs, second.runs) == (["0000", "0001", "0002"], ["0002", "0003", "0004", "0005"])
 
 
@@ -180,6 +192,15 @@ def test_a_finished_search_runs_nothing_and_goes_on_when_more_is_asked_for(tmp_p
         assert Session(tmp_path / tuner, tuner, trials=6, max_epochs=3).search().runs == []
         more = Session(tmp_path / tuner, tuner, trials=8, max_epochs=3).search()
         assert [int(name) for name in more.runs] == [6, 7] and len(more.oracle.trials) == 8
+
+
+@pytest.mark.parametrize("tuner, trials", [("random", 4), ("hyperband", 0), ("bayesian", 4)])
+def test_whether_a_search_is_finished_can_be_asked_at_any_time(tmp_path, tuner, trials):
+    reference = Session(tmp_path / "reference", tuner, trials, max_epochs=3).search().outcome()
+    session, answers = Session(tmp_path / "asked", tuner, trials, max_epochs=3), []
+    session.tuner.pre_create_trial = lambda: answers.append(session.oracle.is_finished())
+    assert session.search().outcome() == reference
+    assert answers == len(reference) * [False] + [True]
 
 
 def test_unreadable_state_is_named(tmp_path):
@@ -230,8 +251,26 @@ def test_hyperband_promotes_no_failed_trial(tmp_path):
 
     session = Session(tmp_path / "work", run=run).search()
     promoted = [trial.hyperparameters.values.get(PROMOTED) for trial in session.oracle.trials.values()]
-    assert set(promoted) >= {None} and not set(promoted) & {"0001", "0004"}
+    assert not set(promoted) & {"0001", "0004"}
     assert [t.status for t in session.oracle.trials.values()].count("FAILED") == 2
+    assert [t.hyperparameters.values[EPOCHS] for t in session.oracle.trials.values()] == session.plan
+    assert Session(tmp_path / "work").oracle.is_finished()
+
+
+def test_hyperband_goes_on_with_fewer_where_most_trials_fail(tmp_path):
+    """Of the first round of 9 trials 7 fail: the 2 others are all that is left for the second, of which 1 fails."""
+    failing = [f"{n:04}" for n in (*range(7), 9)]
+
+    def run(trial):
+        if trial.trial_id in failing:
+            diverge(trial)
+
+    session = Session(tmp_path / "work", run=run, max_failures=9).search()
+    trials = [trial.hyperparameters.values for trial in session.oracle.trials.values()]
+    bracket = [values for values in trials if values["tuner/bracket"] == 2]
+    assert [values[EPOCHS] for values in bracket] == 9 * [1] + 2 * [3] + [9]
+    assert {values[PROMOTED] for values in bracket[9:11]} == {"0007", "0008"} and bracket[11][PROMOTED] == "0010"
+    assert [values[EPOCHS] for values in trials[12:]] == session.plan[13:]
 
 
 def test_failures_in_a_row_end_the_search_and_a_larger_limit_goes_on(tmp_path):
@@ -243,7 +282,7 @@ def test_failures_in_a_row_end_the_search_and_a_larger_limit_goes_on(tmp_path):
     session = Session(tmp_path / "work", **options).search()
     assert session.runs == ["0", "1", "2", "3", "4"] and session.oracle.gave_up()
     again = Session(tmp_path / "work", **options).search()
-    assert again.runs == [] and again.oracle.gave_up()
+    assert again.runs == [] and again.oracle.gave_up() and again.oracle.is_finished()
     more = Session(tmp_path / "work", **options, max_failures=4).search()
     assert more.runs == ["5", "6"] and not more.oracle.gave_up()
 
@@ -262,3 +301,54 @@ def test_state_has_no_torn_files_or_leftovers(tmp_path):
     Session(tmp_path / "work", "random", 2).search()
     names = sorted(path.relative_to(tmp_path / "work").as_posix() for path in Path(tmp_path / "work").rglob("*"))
     assert names == ["oracle.json", "trial_0", "trial_0/trial.json", "trial_1", "trial_1/trial.json"]
+
+
+# A chief
+
+
+@pytest.fixture
+def port(monkeypatch):
+    """A free port, at which workers in this process look for their chief."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    for variable, value in zip(VARIABLES, ("worker", "127.0.0.1", port), strict=True):
+        monkeypatch.setenv(variable, value)
+    return port
+
+
+def serve(oracle, port):
+    """What `keras_tuner.src.distribute.oracle_chief.start_server` starts, without waiting for its end."""
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server
+
+
+def test_a_worker_waits_for_a_chief_that_starts_late_and_for_one_that_is_gone(tmp_path, port, monkeypatch):
+    sessions, servers, lines = [], [], []
+
+    def start():
+        sessions.append(Session(tmp_path / "chief", "random", 4))
+        servers.append(serve(sessions[-1].oracle, port))
+
+    def say(line, flush):
+        lines.append(line)
+        Timer(0.2, start).start()  # a chief starts only where the worker says that it waits
+
+    def lose_the_chief(trial):
+        if trial.trial_id == "1":
+            lost = Event()
+            worker.tuner._channel.subscribe(lambda state: state is grpc.ChannelConnectivity.READY or lost.set())
+            servers[0].stop(None).wait()
+            assert lost.wait(60)
+
+    monkeypatch.setattr(tuning, "print", say, raising=False)
+    worker = Session(tmp_path / "worker", run=lose_the_chief, role="worker")
+    worker.search()
+    servers[1].stop(None).wait()
+    assert worker.runs == ["0", "1", "2", "3"]
+    assert lines == 2 * [f"Waiting for the chief at 127.0.0.1:{port} ..."]
+    assert sessions[1].oracle.end_order == ["0", "1", "2", "3"] and sessions[1].oracle.is_finished()
+    assert {trial.status for trial in sessions[1].oracle.trials.values()} == {"COMPLETED"}

@@ -1,5 +1,6 @@
 """What the summary says of a search, and its pictures."""
 
+import csv
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from experiments.harness import report
 from experiments.harness.errors import UserError
 from experiments.searches.figures import best_so_far, draw_pictures
 from experiments.searches.folder import choose_folder
-from experiments.searches.report import tuning_section
+from experiments.searches.report import trials_csv, tuning_section
 
 SPACE = {
     "loss": {"choices": ["bce", "dice"]},
@@ -86,7 +87,7 @@ def test_section_ranks_the_ten_best_and_names_the_failed(tmp_path):
     best = max(range(12), key=lambda n: SCORES[n]) + 1
     assert rows[0]["trial"] == str(best) and rows[0]["rate"] == f"{best / 1000:g}"
     assert rows[0]["normalization"] == "none" and rows[0]["parameters"] == "1,234,567"
-    assert "2 more are in [record.json](tuning/unet-shapes/record.json)" in text
+    assert "2 more are in [trials.csv](tuning/unet-shapes/trials.csv)" in text
     assert text.count("failed: TrainingDiverged: the loss became nan") == 2 and "- Trial 13 failed" in text
     assert "14 of 14 ended, 2 of them failed; 60 epochs, 14m00s" in text
     assert "1,585 training and 65 validation images of `shapes`" in text and "highest validation IoU" in text
@@ -99,6 +100,31 @@ def test_lower_scores_rank_first_where_they_are_better(tmp_path):
     save(tmp_path, make_record([92.5, 90.25, 101.0], direction="min"))
     text = summary(tmp_path)
     assert [row["validation IoU"] for row in ranked(text)] == ["90.25", "92.50", "101.00"] and "lowest" in text
+
+
+def test_the_table_of_all_trials():
+    rows = list(csv.DictReader(trials_csv(make_record(SCORES, failed=(13, 14))).splitlines()))
+    assert [row["rank"] for row in rows] == [*map(str, range(1, 13)), "", ""]
+    assert [float(row["score"]) for row in rows[:12]] == sorted(SCORES, reverse=True)
+    best = max(range(12), key=lambda n: SCORES[n]) + 1
+    assert list(rows[0].items()) == [
+        ("rank", "1"),
+        ("trial", str(best)),
+        ("status", "completed"),
+        ("score", str(max(SCORES))),
+        ("epochs", "9"),
+        ("best_epoch", "2"),
+        ("loss", "bce"),
+        ("normalization", "none"),
+        ("rate", str(best / 1000)),
+        ("dropout", "0.1"),
+        ("parameters", "1234567"),
+        ("seconds", "60.0"),
+        ("failure", ""),
+    ]
+    failed = rows[12]
+    assert (failed["trial"], failed["status"], failed["score"], failed["parameters"]) == ("13", "failed", "", "")
+    assert failed["failure"] == "TrainingDiverged: the loss became nan" and failed["loss"] == "dice"
 
 
 def test_a_search_without_a_good_trial_still_has_its_section(tmp_path):

@@ -51,6 +51,14 @@ def test_a_vector_of_the_wrong_length_is_an_error_inside_a_compiled_function_too
         tf.function(LabelEmbedding(4, 3))(tf.zeros((2, 5)))
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_an_unknown_label_is_nan_inside_a_compiled_function(xla):
+    embed = LabelEmbedding(4, 3)
+    vectors = tf.function(embed, jit_compile=xla)(tf.constant([3, 4, -1, 0])).numpy()
+    np.testing.assert_allclose(vectors[[0, 3]], embed(np.array([3, 0])), rtol=1e-6)
+    assert np.isnan(vectors[[1, 2]]).all()
+
+
 def test_good_labels_come_back_as_arrays():
     assert np.array_equal(check_labels([0, 3], 4), [0, 3])
     assert check_labels(np.eye(4)[[1, 2]], 4).shape == (2, 4)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcvae.evaluate import shift_latents
 from tfcvae.model import CVAE
+from tfcvae.priors import move_to_class
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
 
@@ -155,19 +155,20 @@ def test_label_noise_reaches_the_encoder_in_training_and_nothing_else(one_hot):
     assert np.array_equal(told["prior_mean"], asked["prior_mean"])
 
 
-def test_a_posterior_relative_to_the_prior_moves_along_with_the_label():
+def test_a_posterior_moves_from_the_class_that_the_image_looks_like_to_the_class_told():
     model = build(conditioning="prior", prior="class")
     rng = np.random.default_rng(0)
     model.set_weights([0.3 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
     images, labels = batch(6)
     outputs = model((images, labels, given_noise(model, 6)))
-    offsets = model.encoder([outputs["images"], model.label_embedding(labels)])
-    prior_mean, prior_log_variance = outputs["prior_mean"], outputs["prior_log_variance"]
-    assert np.allclose(outputs["mean"], prior_mean + np.exp(prior_log_variance / 2) * offsets[0], atol=1e-5)
-    assert np.allclose(outputs["log_variance"], prior_log_variance + offsets[1], atol=1e-5)
-    (mean, _), (moved, _) = (model.encode(images, given) for given in (labels, (labels + 1) % CLASSES))
-    priors = [model.latent_prior(given) for given in (labels, (labels + 1) % CLASSES)]
-    assert np.allclose(moved, shift_latents(mean, *priors), atol=1e-4) and np.abs(moved - mean).max() > 0.01
+    mean, log_variance = model.encoder([outputs["images"], model.label_embedding(labels)])
+    priors = model.latent_prior(np.arange(CLASSES))
+    assert np.allclose(outputs["mean"], move_to_class(mean, outputs["prior_mean"], *priors), atol=1e-5)
+    assert np.allclose(outputs["log_variance"], log_variance) and not np.allclose(outputs["mean"], mean, atol=0.01)
+    wrong = (labels + 1) % CLASSES
+    (mean, _), (moved, _) = (model.encode(images, given) for given in (labels, wrong))
+    shift = model.latent_prior(wrong)[0] - model.latent_prior(labels)[0]
+    assert np.allclose(moved, mean + shift, atol=1e-4) and np.abs(moved - mean).max() > 0.01
     assert np.allclose(model.elbo(images, labels, seed=0).shape, (6,))
 
 

@@ -1,8 +1,10 @@
 import math
+import tracemalloc
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfseg.evaluate import evaluate, predict_probabilities, trivial_scores
 
@@ -97,11 +99,62 @@ def test_scores_of_a_known_prediction(photos, finder, policy, expected, ious, ba
     assert np.allclose(evaluation.ious, ious)
 
 
-def test_returns_what_the_model_saw_and_said_in_the_order_of_the_dataset(photos, finder):
-    evaluation = evaluate(finder, photos, 4, "foreground", batch_size=2)
-    assert evaluation.images.dtype == np.uint8 and np.array_equal(evaluation.images, red(FOUND))
-    assert evaluation.predictions.dtype == bool and np.array_equal(evaluation.predictions, FOUND == 1)
-    assert evaluation.truths.dtype == bool and np.array_equal(evaluation.truths, TRIMAPS != 2)
+def stack(by_position):
+    return np.stack([by_position[n] for n in sorted(by_position)])
+
+
+def test_returns_what_the_model_saw_and_said_by_position_in_the_dataset(photos, finder):
+    evaluation = evaluate(finder, photos, 4, "foreground")
+    images, truths, predictions = map(stack, (evaluation.images, evaluation.truths, evaluation.predictions))
+    assert images.dtype == np.uint8 and np.array_equal(images, red(FOUND))
+    assert predictions.dtype == bool and np.array_equal(predictions, FOUND == 1)
+    assert truths.dtype == bool and np.array_equal(truths, TRIMAPS != 2)
+
+
+def test_of_more_images_than_a_batch_the_best_the_median_and_the_worst_are_returned(as_examples, finder):
+    """Of 16 pixels of pet, so many are found; of two that are equal, the first is the better."""
+    hits = [3, 16, 9, 0, 5, 12, 0]
+    found = [(np.arange(16) < count).reshape(4, 4) for count in hits]
+    examples = as_examples(*((red(mask), np.ones((4, 4))) for mask in found))
+    evaluation = evaluate(finder, examples, 4, "pet", batch_size=2)
+    assert np.allclose(evaluation.ious, np.array(hits) / 16)
+    for by_position in (evaluation.images, evaluation.truths, evaluation.predictions):
+        assert sorted(by_position) == [1, 4, 6]
+    assert all(np.array_equal(evaluation.predictions[n], found[n]) for n in (1, 4, 6))
+    assert all(np.array_equal(evaluation.images[n], red(found[n])) for n in (1, 4, 6))
+    bare = evaluate(finder, examples, 4, "pet", batch_size=2, pictures=False)
+    assert (bare.scores, bare.images, bare.predictions) == (evaluation.scores, {}, {})
+
+
+def test_memory_does_not_grow_with_the_dataset(monkeypatch):
+    """Neither what is read ahead of the model, which TensorFlow holds, nor what is kept, which NumPy holds."""
+    monkeypatch.setattr("tfseg.evaluate.PARALLEL_CALLS", 2)
+    side, read, ahead = 64, [], []
+    signature = {"image": tf.TensorSpec((2, 2, 3), tf.uint8), "segmentation_mask": tf.TensorSpec((2, 2, 1), tf.uint8)}
+
+    class Nothing:
+        """Finds nothing, and looks how far the examples, whose grey is their number, are read."""
+
+        def predict_on_batch(self, images):
+            ahead.append(read[-1] - round(float(images[-1, 0, 0, 0]) * 255))
+            return np.full((len(images), side, side, 1), -9, "float32")
+
+    def peak(count):
+        def examples():
+            for n in range(count):
+                read.append(n)
+                yield {"image": np.full((2, 2, 3), n, "uint8"), "segmentation_mask": np.full((2, 2, 1), 2, "uint8")}
+
+        dataset = tf.data.Dataset.from_generator(examples, output_signature=signature)
+        tracemalloc.start()
+        evaluate(Nothing(), dataset, side, "pet", batch_size=8)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    small, large = peak(40), peak(140)
+    assert max(ahead) < 32
+    assert large - small < 100 * side**2  # a byte for each pixel more; image, truth and prediction have five
 
 
 SAID = np.array([[0, 2, 2, 1], [0, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]])
@@ -160,7 +213,7 @@ def test_native_resolution_pools_photos_of_different_sizes(as_examples):
 def test_flip_changes_nothing_for_a_predictor_that_knows_no_left_and_right(photos, finder):
     plain, flipped = (evaluate(finder, photos, 4, "foreground", flip) for flip in (False, True))
     assert flipped.scores == plain.scores
-    assert np.array_equal(flipped.predictions, plain.predictions)
+    assert np.array_equal(stack(flipped.predictions), stack(plain.predictions))
 
 
 def test_flip_averages_the_two_predictions(as_examples):

@@ -1,6 +1,8 @@
+import struct
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tfseg.photos import PhotoError, photos_in, read_photo
 
@@ -31,15 +33,29 @@ def test_lossless_formats_come_back_as_they_are(tmp_path, name):
         (1, COLOURS),
         (2, COLOURS[:, ::-1]),
         (3, COLOURS[::-1, ::-1]),
+        (4, COLOURS[::-1]),
+        (5, COLOURS.transpose(1, 0, 2)),
         (6, np.rot90(COLOURS, -1)),  # held upright: to be turned clockwise
+        (7, np.rot90(COLOURS, 2).transpose(1, 0, 2)),
         (8, np.rot90(COLOURS)),
+        (9, COLOURS),  # means nothing
     ],
 )
-def test_the_camera_s_rotation_is_applied(tmp_path, orientation, seen):
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_the_camera_s_rotation_is_applied(tmp_path, orientation, seen, name):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = saved(tmp_path, Image.fromarray(COLOURS), "a.png", exif=exif)
+    path = saved(tmp_path, Image.fromarray(COLOURS), name, exif=exif)
     assert np.array_equal(read_photo(path), seen)
+
+
+def test_a_malformed_note_of_the_camera_s_does_not_hide_the_photo(tmp_path):
+    orientation, resolution = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI4s", 0x011A, 2, 3, b"72")
+    notes = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + orientation + resolution + bytes(4)
+    path = saved(tmp_path, Image.new("L", (5, 3)), "a.jpg", exif=notes)
+    with pytest.raises(TypeError):  # a resolution is a number, and not text
+        ImageOps.exif_transpose(Image.open(path))
+    assert read_photo(path).shape == (5, 3, 3)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
@@ -133,18 +149,22 @@ def test_missing_file_and_folder_are_named(tmp_path):
         read_photo(tmp_path)
 
 
-@pytest.mark.parametrize("limit", [7, 3])  # Pillow warns above its limit, and refuses above twice its limit
-def test_too_many_pixels_are_an_error(tmp_path, monkeypatch, limit):
+def test_too_many_pixels_are_an_error(tmp_path, monkeypatch):
+    """Pillow warns above its limit, and refuses above twice its limit."""
     path = saved(tmp_path, Image.new("L", (4, 2)), "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
     assert read_photo(path).shape == (2, 4, 3)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
     with pytest.raises(PhotoError, match=r"a\.png can't be read \(more than 0 million pixels; make it smaller\)"):
         read_photo(path)
 
 
 def test_a_folder_gives_its_images_sorted_without_hidden_files_and_subfolders(tmp_path):
-    for name in ("b.jpg", "a.PNG", "c d.webp", ".hidden.jpg", "notes.txt", "model.keras", "clip.mp4", "page.pdf"):
+    others = ["IMG_1", "clip.mpg", "d.heic", "model.h5", "page.pdf"]
+    for name in ("b.jpg", "a.PNG", "c d.webp", ".hidden.jpg", *others):
         (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "folder.jpg" / "inner.jpg").touch()
-    assert [path.name for path in photos_in(tmp_path)] == ["a.PNG", "b.jpg", "c d.webp"]
+    images, left_out = photos_in(tmp_path)
+    assert [path.name for path in images] == ["a.PNG", "b.jpg", "c d.webp"]
+    assert [path.name for path in left_out] == others
