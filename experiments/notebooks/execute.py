@@ -1,0 +1,89 @@
+"""Executes the notebooks beside this file and keeps what they print and draw in them.
+
+    python experiments/notebooks/execute.py                     # all, about ten minutes each on 2 cores
+    python experiments/notebooks/execute.py cvae_mnist          # one
+    python experiments/notebooks/execute.py --data-dir DIR      # datasets prepared by TFDS in DIR
+
+A notebook that fails stays as it was.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent.parent))
+
+from experiments.harness import runs  # noqa: E402
+from experiments.harness.errors import UserError, run_main  # noqa: E402
+from experiments.harness.parser import Parser  # noqa: E402
+
+NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
+
+
+def execute(path, parameters=None, folder=None):
+    """Runs all cells of a notebook in a kernel of its own.
+
+    Args:
+        path: the `.ipynb`, which is only read.
+        parameters: `{name: value}` to set after the cell that is tagged `parameters`.
+        folder: where the kernel works; by default the notebook's folder.
+
+    Returns:
+        The executed notebook, an `nbformat.NotebookNode`, without anything that says when and where it ran.
+
+    Raises:
+        UserError: for a cell that raises; the message says what.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.read(path, as_version=4)
+    if parameters:
+        tagged = next(n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+        lines = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+        notebook.cells.insert(tagged + 1, nbformat.v4.new_code_cell(lines))
+    metadata = notebook.metadata.copy()
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        startup_timeout=300,
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # no warning that it listens on ports of this machine
+        resources={"metadata": {"path": str(folder or path.parent)}},
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise UserError(f"{path.name} stopped with {error.ename}: {error.evalue}") from error
+    notebook.metadata = metadata
+    return notebook
+
+
+def main():
+    parser = Parser(__doc__)
+    parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"any of {', '.join(NOTEBOOKS)}")
+    parser.add_argument("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else TFDS's own)")
+    args = parser.parse_args()
+    unknown = set(args.notebooks) - set(NOTEBOOKS)
+    if unknown:
+        parser.error(f"there are {', '.join(NOTEBOOKS)}. Received: {', '.join(sorted(unknown))}")
+    if args.data_dir and not Path(args.data_dir).is_dir():
+        raise UserError(f"--data-dir {args.data_dir} is not a folder; create it, or leave the option out")
+    if args.data_dir:
+        os.environ["TFDS_DATA_DIR"] = str(Path(args.data_dir).resolve())  # for the kernel
+
+    import nbformat
+
+    for name in args.notebooks or NOTEBOOKS:
+        path = FOLDER / f"{name}.ipynb"
+        print(f"Executing {path.name} ...", flush=True)
+        executed = execute(path)
+        runs.write_atomic(path, f"{nbformat.writes(executed)}\n")
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
