@@ -2,10 +2,10 @@
 
     python experiments/cvae.py --data mnist
     python experiments/cvae.py --data cifar10 --model control density
-    python experiments/cvae.py --data cifar10 --wrong-labels-only   # that picture, from saved or included weights
+    python experiments/cvae.py --data mnist --wrong-labels-only   # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
-an output shows. Time: under an hour a model on 2 cores. Killed, the same command goes on where it was.
+an output shows. Time: about an hour a model on 2 cores. Killed, the same command goes on where it was.
 """
 
 import sys

@@ -90,7 +90,7 @@ class Recipe:
         return asdict(self)
 
 
-DIGITS = Recipe(kl_weight=1.25, label_noise=0.2, images=2_400_000)
+DIGITS = Recipe(kl_weight=1.5, label_noise=0.1, batch_size=64, images=2_400_000)
 COLOUR = Recipe(
     likelihood="coupled_discretized_logistic", latent_shape=(128,), label_noise=0.1, flip=True, importance_samples=0
 )
@@ -135,7 +135,7 @@ PRESETS = {
     "cpu": {},
     "gpu": {"network": "base", "batch_size": 256, "images": 12_000_000},
 }
-"""What a preset changes in a model's recipe: `smoke` for tests (seconds), `cpu` for 2 cores (under an hour a model),
+"""What a preset changes in a model's recipe: `smoke` for tests (seconds), `cpu` for 2 cores (about an hour a model),
 `gpu` a larger network, trained longer."""
 
 VALIDATION = {"smoke": 100, "cpu": 5_000, "gpu": 5_000}

@@ -155,7 +155,7 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
     from tfcvae.model import CVAE
 
     parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
-    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.25, bernoulli"  # 450 images an epoch
+    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.5, bernoulli"  # 450 images an epoch
     assert lines[-4:] == [
         f"standard     seed 0  {work}, {parameters:,} parameters",
         f"standard     seed 1  {work}, {parameters:,} parameters",

@@ -83,7 +83,7 @@ def test_nothing_is_included_where_there_are_no_weights(tmp_path, monkeypatch):
 
 
 def test_the_included_datasets():
-    assert pretrained.included() == ["cifar10"]
+    assert pretrained.included() == ["cifar10", "mnist"]
 
 
 @pytest.mark.parametrize("name", pretrained.included())
