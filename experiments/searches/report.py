@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import statistics
+from pathlib import PurePosixPath
 
 from experiments.harness import report
 from experiments.harness.clock import duration
@@ -29,6 +31,9 @@ REQUIRED = (
 )
 
 SHOWN = 10  # trials of the ranked table
+
+COMPARE = ("config.target", "config.image_size", "test.comparable")
+"""Models that differ in one of these have test scores that don't compare."""
 
 
 def tuning_section(records, results_dir):
@@ -72,6 +77,7 @@ def _search(record, results_dir):
         report.code_block([record["command"]]),
         _ranked_table(record),
         _best(record),
+        _gain(record, results_dir),
         report.picture(
             results_dir,
             f"{record['folder']}/{TRIALS}",
@@ -87,8 +93,8 @@ def _search(record, results_dir):
     ]
 
 
-def _title(record):
-    return record["config"]["objective"]["title"].replace("val ", "validation ")
+def _title(record, split="validation"):
+    return record["config"]["objective"]["title"].replace("val ", f"{split} ")
 
 
 def _facts(record):
@@ -143,3 +149,37 @@ def _best(record):
     command = f"{record['use']} --hparams results/{record['folder']}/{BEST}"
     found = f"```json\n{json.dumps(record['best'])}\n```"
     return f"The best, and the command that trains with it:\n\n{found}\n\n{report.code_block([command])}"
+
+
+def _gain(record, results_dir):
+    """All models whose test scores compare with that of a model trained with what the search found."""
+    what, file = record["config"], f"{record['folder']}/{BEST}"
+    metric = "test." + what["objective"]["name"].removeprefix("val_")
+    models = {}
+    for model in report.read_records(results_dir):
+        same = (model["experiment"], field(model, "dataset")) == (what["experiment"], record["dataset"])
+        if same and field(model, metric) is not None:
+            models.setdefault(PurePosixPath(model["folder"]).parent, []).append(model)
+    tuned = [folder for folder, seeds in models.items() if any(file in str(field(s, "command")) for s in seeds)]
+
+    def measure(folder):
+        return [field(models[folder][0], path) for path in COMPARE]
+
+    def score(folder):
+        return statistics.fmean(field(seed, metric) for seed in models[folder])
+
+    rows, counts = [], []
+    for folder in sorted(models, key=score, reverse=what["objective"]["direction"] == "max"):
+        if measure(folder) in map(measure, tuned):
+            seeds = models[folder]
+            whose = "this search's" if folder in tuned else "others"
+            images = report.over_seeds(seeds[:1], "images_seen", 0)
+            digits = 3 if abs(score(folder)) < 10 else 2
+            test = report.over_seeds(seeds, metric, digits)
+            rows.append([f"`{folder.name}`", f"`{folder.parent.name}`", whose, len(seeds), images, test])
+            counts.append(len(seeds))
+    if not rows:
+        return ""
+    title = f"What it gains: trained models of `{record['dataset']}`, the best on test images first."
+    header = ["model", "run", "hyperparameters", "seeds", "training images seen", _title(record, "test")]
+    return f"{title} {report.spread_note(counts)}".strip() + "\n\n" + report.table(header, rows, left=3)

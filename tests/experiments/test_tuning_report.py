@@ -102,6 +102,36 @@ def test_lower_scores_rank_first_where_they_are_better(tmp_path):
     assert [row["validation IoU"] for row in ranked(text)] == ["90.25", "92.50", "101.00"] and "lowest" in text
 
 
+def save_model(results, name, seed, score, images, command="", dataset="shapes", **config):
+    folder = results / "unet" / dataset / name / f"seed-{seed}"
+    folder.mkdir(parents=True)
+    record = {"experiment": "unet", "dataset": dataset, "images_seen": images, "config": config}
+    command = f"python experiments/run_unet_matrix.py {command}".strip()
+    (folder / "record.json").write_text(json.dumps(record | {"command": command, "test": {"iou": score}}))
+
+
+def test_what_a_search_gains_stands_beside_models_that_compare(tmp_path):
+    save(tmp_path, make_record(SCORES))
+    sections = {"tuning": tuning_section, "unet": lambda records, results_dir: "## U-Net"}
+    save_model(tmp_path, "cpu/mp-tr-bce", 0, 0.80, 1000, target="pet", image_size=64)
+    save_model(tmp_path, "cpu/mp-tr-bce", 1, 0.82, 1000, target="pet", image_size=64)
+    assert "What it gains" not in report.write_summary(tmp_path, sections).read_text()
+    command = "--variants tuned --hparams results/tuning/unet-shapes/best.json"
+    save_model(tmp_path, "cpu-2/tuned", 0, 0.85, 900, command, target="pet", image_size=64)
+    save_model(tmp_path, "cpu/strconv-tr-bce", 0, 0.87, 1000, target="pet", image_size=64)
+    save_model(tmp_path, "cpu-3/mp-tr-bce", 0, 0.99, 1000, target="foreground", image_size=64)
+    save_model(tmp_path, "cpu/mp-tr-bce", 0, 0.99, 1000, dataset="other", target="pet", image_size=64)
+    text = report.write_summary(tmp_path, sections).read_text()
+    rows = ranked(text[text.index("What it gains") :])
+    assert [(row["model"], row["run"], row["hyperparameters"], row["test IoU"]) for row in rows] == [
+        ("`strconv-tr-bce`", "`cpu`", "others", "0.870"),
+        ("`tuned`", "`cpu-2`", "this search's", "0.850"),
+        ("`mp-tr-bce`", "`cpu`", "others", "0.810 ± 0.010"),
+    ]
+    assert [row["training images seen"] for row in rows] == ["1,000", "900", "1,000"]
+    assert [row["seeds"] for row in rows] == ["1", "1", "2"] and "half the range of the two seeds" in text
+
+
 def test_the_table_of_all_trials():
     rows = list(csv.DictReader(trials_csv(make_record(SCORES, failed=(13, 14))).splitlines()))
     assert [row["rank"] for row in rows] == [*map(str, range(1, 13)), "", ""]
