@@ -133,12 +133,13 @@ def draw_tradeoff(points, path, title):
         path: PNG to write.
         title: of the figure.
     """
+    from matplotlib.ticker import PercentFormatter
+
     with_bits = [point for point in points if point["bits_per_dim"] is not None]
     figure = figures.new_figure(11 if with_bits else 6.4, 4.8, title)
     left, *right = figure.subplots(1, 1 + bool(with_bits), squeeze=False)[0]
     widest = max([*AIM, *(point[key] for point in points for key in ("relabel_a", "relabel_b"))])
-    limits = (-0.02, min(1.02, 1.15 * widest))
-    left.set(xlim=limits, ylim=(-0.03, 1.08), ylabel="retention")
+    left.set(xlim=(-0.02, min(1.02, 1.15 * widest)), ylim=(-0.03, 1.08), ylabel="retention")
     left.yaxis.set_major_formatter("{x:.0%}")
     _mark_aim(left)
     for point in points:
@@ -147,13 +148,13 @@ def draw_tradeoff(points, path, title):
         _dot(left, pair[1], point["retention_b"], point["chosen"], hollow=True)
         _dot(left, pair[0], point["retention"], point["chosen"])
     if with_bits:
-        right[0].set(xlim=limits, ylabel="bits/dim (lower is better)")
-        right[0].margins(y=0.15)
+        right[0].set(ylabel="bits/dim (lower is better)")
+        right[0].margins(x=0.25, y=0.15)
     for point in with_bits:
         _dot(right[0], point["relabel_a"], point["bits_per_dim"], point["chosen"])
     for axis in (left, *right):
         axis.set_xlabel("read as the wrong label sent in" + ", reading (a)" * (axis is not left))
-        axis.xaxis.set_major_formatter("{x:.0%}")
+        axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     _legend(figure, any(point["chosen"] for point in points))
