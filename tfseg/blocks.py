@@ -11,13 +11,14 @@ References:
 
 from keras import layers
 
+from tfseg.normalization import BatchNormalization
 from tfseg.registry import Registry
 
 DOWN_BLOCKS = Registry("down block")
 UP_BLOCKS = Registry("up block")
 NORMALIZATIONS = Registry("normalization")
 
-NORMALIZATIONS.register("batch")(lambda filters, name: layers.BatchNormalization(name=name))
+NORMALIZATIONS.register("batch")(lambda filters, name: BatchNormalization(name=name))
 NORMALIZATIONS.register("sync_batch")(lambda filters, name: layers.BatchNormalization(synchronized=True, name=name))
 NORMALIZATIONS.register("group")(lambda filters, name: layers.GroupNormalization(_groups(filters), name=name))
 NORMALIZATIONS.register("layer")(lambda filters, name: layers.GroupNormalization(1, name=name))

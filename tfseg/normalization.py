@@ -1,0 +1,46 @@
+"""Batch normalization that does not hold up training on CPUs.
+
+References:
+    - Ioffe & Szegedy 2015, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate
+      Shift".
+"""
+
+import keras
+from keras import layers, ops
+
+
+class BatchNormalization(layers.BatchNormalization):
+    """Keras's layer for feature maps, `(batch, height, width, channels)`, with a faster training step on CPUs.
+
+    Keras composes the step of elementwise operations, each of which reads and writes a whole feature map. TensorFlow
+    has one kernel for them all, which this layer calls; compilers merge them too, so on GPUs and on other backends it
+    does what Keras does. Values are the same either way.
+
+    Model files name it as Keras's own layer, so they load without this package.
+    """
+
+    __module__ = "keras.layers"
+
+    def call(self, inputs, training=None, mask=None):
+        if not (training and self.trainable and mask is None and _has_kernel()):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf
+
+        unused = tf.zeros([0])
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs, scale=self.gamma, offset=self.beta, mean=unused, variance=unused, epsilon=self.epsilon
+        )
+        count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
+        variance *= (count - 1) / count  # the kernel's is the unbiased estimate, and Keras keeps the biased one
+        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + new * (1 - self.momentum))
+        return outputs
+
+
+def _has_kernel():
+    """Whether training runs on TensorFlow and on CPUs."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
