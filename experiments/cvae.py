@@ -5,7 +5,7 @@
     python experiments/cvae.py --data mnist --wrong-labels-only   # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
-an output shows. Time: about an hour a model on 2 cores. Killed, the same command goes on where it was.
+an output shows. Time: up to an hour a model on 2 cores, and as long for the judge. Killed, the same command goes on.
 """
 
 import sys
@@ -36,25 +36,30 @@ from experiments.harness.start import start  # noqa: E402
 def parse_arguments(argv=None):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--data", default="auto", choices=["auto", *MODELS], help="dataset (default: mnist where it can be had)")
+    add(
+        "--data",
+        default="auto",
+        choices=["auto", *MODELS],
+        help="dataset (default: mnist where it can be had, else glyphs)",
+    )
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware)")
     add("--model", nargs="+", metavar="MODEL", help=f"what to train, or all (default: the first). {_models()}")
     add("--seed", nargs="+", type=runs.whole(0), metavar="SEED", help="one model a seed (default: 0)")
-    add("--epochs", type=runs.whole(1), help="instead of the preset's budget of images")
+    add("--epochs", type=runs.whole(1), help="instead of the model's budget of images, or the preset's")
     add("--latent-dim", type=runs.whole(1), help="latent units; of a spatial latent, its channels")
     add("--label-dim", type=runs.whole(1), help="length of the label's embedding")
-    add("--likelihood", choices=LIKELIHOODS)
+    add("--likelihood", choices=LIKELIHOODS, help="of the pixels (default: the model's)")
     add("--prior", choices=PRIORS, help="N(0, I), or a learned normal distribution for each class")
     add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
     add("--label-noise", type=runs.number(0, 1), help="share of training images whose encoder is told a wrong label")
     add("--conditioning", choices=CONDITIONINGS, help="how labels enter encoder and decoder")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
-    add("--batch-size", type=runs.whole(1))
+    add("--batch-size", type=runs.whole(1), help="images a step, over all devices")
     add("--hparams", type=Path, metavar="FILE",
         help="fields of the recipe as JSON, such as a search's best.json; the other options come first")  # fmt: skip
-    add("--precision", default="auto", choices=hardware.PRECISIONS)
+    add("--precision", default="auto", choices=hardware.PRECISIONS, help="default: mixed where the hardware has it")
     add("--strategy", default="none", choices=hardware.STRATEGIES,
         help="mirrored: share each batch out over all devices of this machine")  # fmt: skip
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")

@@ -8,6 +8,7 @@ Works at once with the weights that come with the repository. `cat.jpg` gives `c
 and `cat-overlay.png`; of a folder, all images are taken.
 """
 
+import contextlib
 import errno
 import io
 import os
@@ -143,6 +144,17 @@ def write_model(model, path):
     print(f"{path}: {NAMES[path.suffix]}, for photos of {height} x {width} pixels")
 
 
+@contextlib.contextmanager
+def naming_lack_of_memory(photo):
+    """Turns a lack of memory, NumPy's or TensorFlow's, into a `PhotoError`."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise PhotoError(f"{photo} takes more memory than there is; make it smaller") from error
+
+
 def segment_photos(outputs, args, model=None):
     """Segments photos, a line each, and returns how many had to be skipped. Loads the model when a photo was read."""
     skipped = 0
@@ -156,8 +168,9 @@ def segment_photos(outputs, args, model=None):
                 started += time.perf_counter() - loading
             from tfseg.predict import segment
 
-            mask = segment(model, image, args.flip, args.threshold)[1]
-            write_outputs(image, mask, paths)
+            with naming_lack_of_memory(photo):
+                mask = segment(model, image, args.flip, args.threshold)[1]
+                write_outputs(image, mask, paths)
         except (PhotoError, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise

@@ -22,7 +22,7 @@ class BatchNormalization(layers.BatchNormalization):
     __module__ = "keras.layers"
 
     def call(self, inputs, training=None, mask=None):
-        if not (training and self.trainable and mask is None and _has_kernel()):
+        if not (training and self.trainable and mask is None and self._has_kernel(inputs)):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
@@ -36,11 +36,19 @@ class BatchNormalization(layers.BatchNormalization):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
         return outputs
 
+    def _has_kernel(self, inputs):
+        """Whether training runs on TensorFlow, on CPUs, and is of the kind that the kernel computes."""
+        if keras.backend.backend() != "tensorflow":
+            return False
+        import tensorflow as tf
 
-def _has_kernel():
-    """Whether training runs on TensorFlow and on CPUs."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
+        return (
+            not tf.config.list_physical_devices("GPU")
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and self.scale
+            and self.center
+            and not (self.synchronized or self.renorm)
+            and self.variable_dtype == "float32"
+            and keras.backend.standardize_dtype(inputs.dtype) != "float64"
+        )

@@ -67,7 +67,8 @@ class UNet:
             model = build_tutorial_unet(self.image_shape, recipe.filters, channels)
         else:
             parts = (recipe.depth, recipe.variant.down, recipe.variant.up, recipe.normalization, recipe.dropout)
-            model = build_unet(self.image_shape, channels, recipe.filters, *parts)
+            own = build_unet(self.image_shape, channels, recipe.filters, *parts)
+            model = keras.models.model_from_json(own.to_json())  # with Keras's own batch normalization
         if channels == 1:
             loss = keras.losses.BinaryCrossentropy(from_logits=True)
         else:

@@ -84,7 +84,7 @@ def make_sizes(preset, options, device):
 
 def check(options):
     """Refuses what can't be measured: an image size that the U-Nets can't take, another backend of Keras."""
-    size, backend = options.get("image_size", 16), os.environ.get("KERAS_BACKEND", "tensorflow")
+    size, backend = options.get("image_size", 16), os.environ.get("KERAS_BACKEND") or "tensorflow"
     if size % 16:
         raise UserError(f"--image-size must be divisible by 16, since the U-Nets halve it 4 times. Received: {size}")
     if backend != "tensorflow":
@@ -116,7 +116,7 @@ class Row:
 
     @property
     def measures(self):
-        """What is timed, in this order."""
+        """What is timed, in this order or, every other turn, the other way round."""
         return ("step", "together", "inference") if self.loop == "project" else ("together",)
 
     def __str__(self):

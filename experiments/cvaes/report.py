@@ -6,12 +6,13 @@ from urllib.parse import quote
 
 from experiments.cvaes import tables
 from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.recipes import ELBO_SAMPLES
 from experiments.harness import report
 from experiments.harness.report import field, run_folders
 
 __all__ = ["cvae_section", "draw_pictures", "judge_section", "short_table"]
 
-INTRODUCTION = """## Conditional VAE
+INTRODUCTION = f"""## Conditional VAE
 
 A conditional VAE turns an image into a few numbers, its latent, and those back into an image; it is told the image's
 label on both ways. The question: does the label decide what comes out? Test images are sent in with a wrong label, and
@@ -19,10 +20,12 @@ the judge, a classifier of real images, says which class the output shows. All s
 column says otherwise; the judge only measures.
 
 - **−ELBO** bounds −log p(x|y), in nats an image, lower is better: KL weight 1 and no free bits, whatever the training
-  used. **−ELBO + ln 10** bounds −log p(x) and so compares with models that know no labels. **IW-NLL** is the tighter,
-  importance-weighted bound; **bits/dim** is −ELBO in bits, divided by pixels and colours.
+  used, and {ELBO_SAMPLES} latents an image. **−ELBO + ln 10** bounds −log p(x) and so compares with models that know no
+  labels. **IW-NLL** is the tighter, importance-weighted bound; **bits/dim** is −ELBO in bits, divided by pixels and
+  colours.
 - **KL**: the nats that the latent says of an image. **Active units**: latent units in use, those whose mean varies over
-  images with a variance above 0.01. **Error a pixel**: mean squared error of reconstructions, pixels in [0, 1].
+  images with a variance above 0.01; where each class has a prior of its own, relative to that and in its standard
+  deviations. **Error a pixel**: mean squared error of reconstructions, pixels in [0, 1].
 - **Samples**: share of new images, drawn from the prior, that the judge reads as the class asked for.
 - **Read as asked**: share of relabelled images that the judge reads as the wrong label. **(a)**: encoder and decoder
   are told the wrong label, which is what sending an image in with a wrong label means. **(b)**: the encoder is told the
@@ -59,7 +62,8 @@ PICTURES = {
     ),
     "label_sweep": (
         "Ten test images, each decoded under all ten labels",
-        "One image a row, shown under every label; framed: its own.",
+        "One image a row, shown under every label; framed: its own. The latent is held; where labels enter by `prior`, "
+        "it moves from the prior of one class to that of the other.",
     ),
     "samples": ("New images of each class", "Samples, a row a class."),
     "reconstructions": ("Test images, each above its reconstruction", "Test images and their reconstructions."),
@@ -167,18 +171,24 @@ def _trade_off(records, folder, results_dir):
     accuracy, retention = tables.AIM
     reached = [f"`{point['name']}`" for point in points if tables.share_of_aim(point) >= 1]
     judges = list(dict.fromkeys(f"{record['judge']['accuracy']:.1%}" for record in records))
-    judge = " or ".join(judges) + " of real images" + ", trained more than once" * (len(judges) > 1)
+    judge = (
+        " or ".join(judges)
+        + " of real images"
+        + ", trained more than once: the table above says which" * (len(judges) > 1)
+    )
     nearest = max((point for point in points if not point["chosen"]), key=tables.share_of_aim)
     others = "".join(
         f"`{p['name']}` (★) has {tables.share_of_aim(p):.2f}; of the others, " for p in points if p["chosen"]
     )
+    best_b = max(points, key=lambda point: tables.share_of_aim(point, "b"))
     text = (
         "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
         "choice was made (★: chosen). Shares in percent, retention in reading (a); *ignored*: (a) or (b) of a model "
         f"that ignores its label; the judge reads {judge}. The aim, {accuracy:.0%} in reading "
         f"(a) with a retention of at least {retention:.0%}, is reached on validation images by "
         f"{', '.join(reached) or 'none of them'}. By the smaller of reading (a) / {accuracy:.0%} and retention / "
-        f"{retention:.0%}, {others}`{nearest['name']}` is the nearest to it, with {tables.share_of_aim(nearest):.2f}."
+        f"{retention:.0%}, {others}`{nearest['name']}` is the nearest to it, with {tables.share_of_aim(nearest):.2f}. "
+        f"In reading (b), with the retention there, `{best_b['name']}` is, with {tables.share_of_aim(best_b, 'b'):.2f}."
     )
     picture = report.picture(
         results_dir,
@@ -218,7 +228,7 @@ def _data(record):
     train = data["train"] + data["validation"]
     text = (
         f"{train:,} train / {data['test']:,} test images of `{record['dataset']}`; {data['validation']:,} of the "
-        f"{train:,} are held out, and every choice is made on those"
+        f"{train:,} are held out to choose the epoch"
     )
     if field(record, "config.likelihood") == "bernoulli":
         seed = data.get("binarisation_seed")

@@ -93,12 +93,11 @@ class Run(Experiment):
 
     def draw_wrong_labels_again(self):
         """Makes `wrong_labels.png` of each model again, from its weights; all of them have been trained."""
-        self.read, judge_facts = self.judge.trained()
+        self.read, _ = self.judge.trained()
         with runs.lock(self.folder):
             for variant, seed in self.configurations:
                 folder = runs.seed_folder(self.folder, variant, seed)
                 model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
-                record["judge"] = judge_facts
                 draw_wrong_labels(model, self.data, self.read, record, folder, self._title(f"{variant} seed {seed}"))
                 print(f"Picture: {folder / 'wrong_labels.png'}")
             self._publish(report.read_records(self.results))

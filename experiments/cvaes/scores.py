@@ -2,7 +2,7 @@
 
 import math
 
-from experiments.cvaes.recipes import PROBABILITIES
+from experiments.cvaes.recipes import ELBO_SAMPLES, PROBABILITIES
 from tfcvae.evaluate import (
     active_units,
     bits_per_dim,
@@ -14,7 +14,6 @@ from tfcvae.evaluate import (
     sample_accuracy,
 )
 
-ELBO_SAMPLES = 5  # latents an image
 IMPORTANCE_IMAGES = 1000
 VALIDATION_IMAGES = 1000  # that are relabelled to choose between models
 

@@ -118,9 +118,10 @@ def trade_off(records):
     return sorted(points, key=lambda point: -point["relabel_a"]) if len(points) > 1 else []
 
 
-def share_of_aim(point):
-    """How much of `AIM` a point of `trade_off` reaches: the smaller of its two shares."""
-    return min(point[key] / aim for key, aim in zip(("relabel_a", "retention"), AIM, strict=True))
+def share_of_aim(point, reading="a"):
+    """How much of `AIM` a point of `trade_off` reaches in a reading, `"a"` or `"b"`: the smaller of its two shares."""
+    keys = {"a": ("relabel_a", "retention"), "b": ("relabel_b", "retention_b")}[reading]
+    return min(point[key] / aim for key, aim in zip(keys, AIM, strict=True))
 
 
 def trade_off_table(records):

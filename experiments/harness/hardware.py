@@ -129,7 +129,7 @@ def import_tensorflow():
             with interruptible():
                 import tensorflow as tf
 
-                if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                if (os.environ.get("KERAS_BACKEND") or "tensorflow") == "tensorflow":
                     tf.config.list_physical_devices()
                 else:
                     tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone

@@ -32,8 +32,8 @@ REQUIRED = (
 
 SHOWN = 10  # trials of the ranked table
 
-COMPARE = ("config.target", "config.image_size", "test.comparable")
-"""Models that differ in one of these have test scores that don't compare."""
+COMPARE = ("data.fingerprint.test", "config.target", "config.image_size", "test.comparable")
+"""Models that differ in one of these have test scores that don't compare; nor do they where one alone has bits/dim."""
 
 
 def tuning_section(records, results_dir):
@@ -100,7 +100,7 @@ def _title(record, split="validation"):
 def _facts(record):
     config, trials, data = record["config"], record["trials"], record["data"]
     failed = sum(trial["status"] != "completed" for trial in trials)
-    seconds = sum(trial["seconds"] for trial in trials)
+    seconds = sum(trial["seconds"] for trial in trials if trial["status"] == "completed")
     epochs = sum(trial["epochs"] for trial in trials if trial["status"] == "completed")
     workers = {trial["worker"] for trial in trials}
     by = f" by {len(workers)} workers" if len(workers) > 1 else ""
@@ -161,9 +161,11 @@ def _gain(record, results_dir):
         if same and field(model, metric) is not None:
             models.setdefault(PurePosixPath(model["folder"]).parent, []).append(model)
     tuned = [folder for folder, seeds in models.items() if any(file in str(field(s, "command")) for s in seeds)]
+    whole = [folder for folder in tuned if _is_trained_with(models[folder][0], record["best"])]
 
     def measure(folder):
-        return [field(models[folder][0], path) for path in COMPARE]
+        has_bits = field(models[folder][0], "test.bits_per_dim") is not None
+        return [field(models[folder][0], path) for path in COMPARE] + [has_bits]
 
     def score(folder):
         return statistics.fmean(field(seed, metric) for seed in models[folder])
@@ -172,14 +174,25 @@ def _gain(record, results_dir):
     for folder in sorted(models, key=score, reverse=what["objective"]["direction"] == "max"):
         if measure(folder) in map(measure, tuned):
             seeds = models[folder]
-            whose = "this search's" if folder in tuned else "others"
+            whose = "this search's" if folder in whole else "this search's, in part" if folder in tuned else "others"
             images = report.over_seeds(seeds[:1], "images_seen", 0)
             digits = 3 if abs(score(folder)) < 10 else 2
             test = report.over_seeds(seeds, metric, digits)
-            rows.append([f"`{folder.name}`", f"`{folder.parent.name}`", whose, len(seeds), images, test])
+            count = report.over_seeds(seeds[:1], "parameters", 0)
+            rows.append([f"`{folder.name}`", f"`{folder.parent.name}`", whose, len(seeds), count, images, test])
             counts.append(len(seeds))
     if not rows:
         return ""
-    title = f"What it gains: trained models of `{record['dataset']}`, the best on test images first."
-    header = ["model", "run", "hyperparameters", "seeds", "training images seen", _title(record, "test")]
+    title = (
+        f"What it gains: trained models of `{record['dataset']}`, the best on test images first. A gain of the search "
+        "is what remains between models that have seen as many images."
+    )
+    header = ["model", "run", "hyperparameters", "seeds", "parameters", "training images seen", _title(record, "test")]
     return f"{title} {report.spread_note(counts)}".strip() + "\n\n" + report.table(header, rows, left=3)
+
+
+def _is_trained_with(model, best):
+    """Whether a model's recipe has all that a search found; options, and variants of their own, come first."""
+    config = field(model, "config") or {}
+    config = config | {"latent_dim": (config.get("latent_shape") or [None])[-1]}
+    return all(name in config and config[name] == value for name, value in (best or {}).items())

@@ -217,7 +217,7 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
     turn = [call[2:] for call in Scripted.asked if call[0] in ("pipeline", "product", "measure")]
     own_turn = [("step", 0.01), ("together", 0.01), ("inference", 0.01)]
     machine = [("unet", 0.01), ("float32", 0.01)]
-    assert turn == [*machine, ("together", 0.01), *own_turn, *machine, *own_turn, *machine, *own_turn]
+    assert turn == [*machine, ("together", 0.01), *own_turn, *machine, *own_turn[::-1], *machine, *own_turn]
     assert asked[-4:] == ["kill"] * 4
     output = capsys.readouterr().out
     assert "too slow for another turn" in output and "failed: out of memory" in output

@@ -29,6 +29,8 @@ def test_both_programs_train_the_same_network_on_batches_of_the_same_kind(name):
     workload = make_workload(name, make_sizes("quick", SIZES, "CPU"))
     own, plain = workload.model(False), workload.plain_model()
     assert [weight.shape for weight in own.weights] == [weight.shape for weight in plain.weights]
+    normalizations = [layer for layer in plain.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert all(type(layer) is keras.layers.BatchNormalization for layer in normalizations)
     assert own.jit_compile is plain.jit_compile is False  # on CPUs, Keras decides as this project does
     assert workload.plain_model(jit_compile=True).jit_compile is True
     first, second = next(iter(workload.data().epoch(0))), next(iter(workload.plain_data()))

@@ -100,7 +100,7 @@ def test_the_page_holds_the_records_figures():
     assert "\n## CPU, AMD EPYC, 2 cores\n" in text and "\npython experiments/benchmark.py\n" in text
     assert "31,055,297 parameters, images of 128 x 128 x 3, batches of 8, 27.4 GFLOPs a forward pass" in text
     assert "250 GFLOP/s in float32 (2048 x 2048); 510 GFLOP/s in bfloat16 (4096 x 4096)" in text
-    assert "The input pipeline alone: 812 images/s." in text
+    assert "The input pipeline alone: 812 images/s, which is 0.6% of a step of the setting in bold." in text
     plain, plain_xla, exact, own, failed = table(text, "step alone")
     assert own == {
         "setting": "**this project**",

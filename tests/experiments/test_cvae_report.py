@@ -217,6 +217,7 @@ def test_models_are_traded_off_in_the_order_of_control_on_validation(tmp_path, t
     assert "network" not in titles(part, "label dim") and "images seen" not in titles(part, "label dim")
     assert "is reached on validation images by `control`." in part
     # On validation images: control 0.53 / 0.5 and 0.39 / 0.35; flat-64 0.22 / 0.35; kl-4 0.22 / 0.5.
+    assert "In reading (b), with the retention there, `" in part
     assert "`control` (★) has 1.06; of the others, `flat-64` is the nearest to it, with 0.63." in part
 
 
@@ -232,7 +233,7 @@ def test_what_else_sets_models_apart_is_a_column_and_every_judge_is_named(tmp_pa
     traded[0]["config"]["batch_size"], traded[3]["judge"]["accuracy"] = 32, 0.9
     part = summary(tmp_path, *traded).split("Label control against")[1]
     assert [column(part, name, "batch") for name in (r"**`control`** ★", "`density`")] == ["32", "128"]
-    assert "the judge reads 99.4% or 90.0% of real images, trained more than once." in part
+    assert "the judge reads 99.4% or 90.0% of real images, trained more than once: the table above says which." in part
 
 
 def test_the_aim_may_be_missed(tmp_path, traded):

@@ -281,6 +281,30 @@ def test_ctrl_c_while_tensorflow_starts_is_one_line(tmp_path):
     assert (process.returncode, out, err) == (130, "", "interrupted: what is listed above is written\n")
 
 
+def test_a_photo_that_memory_does_not_bear_is_skipped(tmp_path, run, capsys, monkeypatch):
+    import tensorflow as tf
+
+    from tfseg import predict
+
+    whole, errors = predict.segment, [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM"), None]
+
+    def starved(*arguments):
+        error = errors.pop(0)
+        if error:
+            raise error
+        return whole(*arguments)
+
+    monkeypatch.setattr(predict, "segment", starved)
+    photos = [photo(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    assert run(*photos) == 1
+    output, problems = capsys.readouterr()
+    assert problems.splitlines() == [
+        *(f"skipped: {path} takes more memory than there is; make it smaller" for path in photos[:2]),
+        "2 of 3 photos skipped",
+    ]
+    assert sorted(path.name for path in (tmp_path / "segmented").iterdir()) == ["c-mask.png", "c-overlay.png"]
+
+
 @pytest.mark.parametrize("becomes", [KeyboardInterrupt, TypeError])
 def test_ctrl_c_amid_the_photos_keeps_those_that_are_done(tmp_path, run, capsys, monkeypatch, becomes):
     """Even where TensorFlow makes another error of it."""

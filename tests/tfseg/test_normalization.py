@@ -64,17 +64,39 @@ def test_step_and_gradients_are_those_of_keras(compiled):
         np.testing.assert_allclose(our, their, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_is_that_of_keras(policy):
+@pytest.mark.parametrize(
+    "policy, compiled", [("mixed_bfloat16", False), ("mixed_bfloat16", None), ("mixed_float16", False)]
+)
+def test_mixed_precision_is_that_of_keras(policy, compiled):
     inputs = feature_maps(keras.DTypePolicy(policy).compute_dtype)
     layer = BatchNormalization(dtype=policy)
-    ours = step(layer, inputs)
+    ours = step(layer, inputs, compiled)
     theirs = step(layers.BatchNormalization(dtype=policy), inputs)
     assert layer(inputs, training=True).dtype == inputs.dtype
     for our, their in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(our, their, rtol=0.02, atol=0.02 * np.abs(their).max())
     for our, their in zip(ours[-2:], theirs[-2:], strict=True):  # remembered in float32
         np.testing.assert_allclose(our, their, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape, options",
+    [
+        ((4, 3), {}),
+        ((2, 3, 4, 5), {"axis": 1}),
+        ((2, 4, 5, 3), {"scale": False}),
+        ((2, 4, 5, 3), {"center": False}),
+        ((2, 4, 5, 3), {"renorm": True}),
+        ((2, 4, 5, 3), {"dtype": "float64"}),
+        ((2, 4, 5, 3), {"dtype": "float16"}),
+    ],
+)
+def test_what_the_kernel_does_not_compute_is_left_to_keras(shape, options):
+    inputs = np.random.default_rng(0).normal(2.0, 3.0, shape)
+    ours, theirs = BatchNormalization(**options), layers.BatchNormalization(**options)
+    np.testing.assert_array_equal(ours(inputs, training=True), theirs(inputs, training=True))
+    for our, their in zip(ours.non_trainable_variables, theirs.non_trainable_variables, strict=True):
+        np.testing.assert_array_equal(our, their)
 
 
 def test_frozen_and_in_inference_it_uses_what_it_remembers():
