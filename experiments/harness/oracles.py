@@ -48,7 +48,8 @@ class _Durable:
 
         A trial is written before the oracle's own state. One that the state doesn't know was only about to begin: it is
         forgotten, and drawn again. One that the state takes for ongoing although it has ended isn't run again. Those
-        that were really going on are the first to run.
+        that were really going on are the first to run, but for one that is more than are now asked for, which is
+        forgotten too.
         """
         super().reload()
         begun = set(self.start_order)
@@ -57,6 +58,15 @@ class _Durable:
             if self.trials[name].status in _ENDED and name not in self.end_order:
                 self.end_order.append(name)
         self._retry_queue = [name for name in self._retry_queue if name not in self.end_order]
+        surplus = self.start_order[self.max_trials :] if self.max_trials else []
+        for name in [name for name in surplus if name in self._retry_queue]:
+            self._forget(name)
+
+    def _forget(self, name):
+        """Makes a trial one that has never begun."""
+        self._retry_queue.remove(name)
+        self.start_order.remove(name)
+        del self.trials[name]
 
     def populate_space(self, trial_id):
         if self.gave_up():
@@ -152,6 +162,11 @@ class Hyperband(_Durable, _HyperbandPastFailures):
 
     def set_state(self, state):
         super().set_state(state | {"hyperband_iterations": self.hyperband_iterations})  # more may be asked for now
+
+    def _forget(self, name):
+        super()._forget(name)
+        for bracket in self._brackets:
+            bracket["rounds"] = [[info for info in begun if info["id"] != name] for begun in bracket["rounds"]]
 
     def sweep(self):
         """The epochs of each trial in one sweep over all brackets, in the order of a search that has one worker."""

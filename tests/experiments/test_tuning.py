@@ -297,6 +297,22 @@ def test_what_no_other_trial_would_survive_ends_the_search(tmp_path, error):
     assert Session(tmp_path / "work", "random", 3).search().runs == ["0", "1", "2"]  # the trial was not to blame
 
 
+@pytest.mark.parametrize("tuner", ["hyperband", "random"])
+def test_fewer_trials_than_were_begun_leave_out_the_one_that_was_going_on(tmp_path, tuner):
+    def kill(trial):
+        if trial.trial_id == "11":
+            raise Killed
+
+    with pytest.raises(Killed):
+        Session(tmp_path / "work", tuner, 12, run=kill).search()
+    fewer = Session(tmp_path / "work", tuner, 11).search()
+    assert fewer.runs == [] and len(fewer.oracle.trials) == 11 and fewer.oracle.is_finished()
+    more = Session(tmp_path / "work", tuner, 13).search()
+    assert more.runs == ["11", "12"] and more.oracle.end_order == [f"{n:02}" for n in range(13)]
+    if tuner == "hyperband":
+        assert more.outcome() == Session(tmp_path / "whole", tuner, 13).search().outcome()
+
+
 def test_state_has_no_torn_files_or_leftovers(tmp_path):
     Session(tmp_path / "work", "random", 2).search()
     names = sorted(path.relative_to(tmp_path / "work").as_posix() for path in Path(tmp_path / "work").rglob("*"))
