@@ -18,7 +18,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.benchmarks.children import Child, ChildFailed  # noqa: E402
 from experiments.benchmarks.plan import (  # noqa: E402
     PARTS,
     check,
@@ -27,10 +26,11 @@ from experiments.benchmarks.plan import (  # noqa: E402
     make_sizes,
     workloads,
 )
-from experiments.benchmarks.turns import Progress, Turns, plan_turns  # noqa: E402
-from experiments.harness import hardware, runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
+from experiments.benchmarks.processes import Child, ChildFailed  # noqa: E402
+from experiments.benchmarks.round_robin import Progress, Turns, plan_turns  # noqa: E402
+from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
 
 MEMORY_READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
 PHOTO_SIZE = 256  # pixels, of the `memory` part's training images
@@ -75,7 +75,7 @@ def measure(preset, options):
     Returns:
         The record.
     """
-    with Child("experiments.benchmarks.services:MachineService") as machine:
+    with Child("experiments.benchmarks.measurements:MachineService") as machine:
         found = machine.call("describe")
         sizes = make_sizes(preset, options, found["hardware"]["device"])
         precisions = found["precisions"]
@@ -133,8 +133,8 @@ def main():
     folder = args.results / "benchmark" / folder_name(record["hardware"], preset, options)
     runs.write_json(folder / runs.RECORD, record)
     from experiments.benchmarks.report import write_page
-    from experiments.harness import report
-    from experiments.sections import SECTIONS
+    from experiments.harness.reporting import report
+    from experiments.maintenance.sections import SECTIONS
 
     print(f"Page: {write_page(args.results)}")
     print(f"Summary: {report.write_summary(args.results, SECTIONS)}")

@@ -26,11 +26,12 @@ from experiments.cvaes.recipes import (  # noqa: E402
     make_recipe,
     pick_preset,
 )
-from experiments.harness import datasets, hardware, runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.hparams import read_hparams  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
-from experiments.harness.start import start  # noqa: E402
+from experiments.harness.data import datasets  # noqa: E402
+from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.hparams import read_hparams  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.running.start import start  # noqa: E402
 
 
 def parse_arguments(argv=None):

@@ -15,11 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness import datasets, hardware, runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.hparams import read_hparams  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
-from experiments.harness.start import start  # noqa: E402
+from experiments.harness.data import datasets  # noqa: E402
+from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.hparams import read_hparams  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.running.start import start  # noqa: E402
 from experiments.unets.recipes import (  # noqa: E402
     MATRIX,
     PRESETS,

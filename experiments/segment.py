@@ -21,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness import hardware, runs  # noqa: E402
-from experiments.harness.errors import UserError, first_line, run_main  # noqa: E402
-from experiments.harness.interrupts import interruptible  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
+from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running.errors import UserError, first_line, run_main  # noqa: E402
+from experiments.harness.running.interrupts import interruptible  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
 from tfseg.export import check_export  # noqa: E402
 from tfseg.photos import PhotoError, photos_in, read_photo  # noqa: E402
 
@@ -123,7 +123,7 @@ def write_outputs(image, mask, paths):
     """Writes mask and overlay as PNG, atomically."""
     from PIL import Image
 
-    from experiments.harness.figures import overlay
+    from experiments.harness.reporting.figures import overlay
 
     for path, pixels in zip(paths, (mask.astype("uint8") * 255, overlay(image, mask)), strict=True):
         png = io.BytesIO()

@@ -14,10 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness import datasets  # noqa: E402
-from experiments.harness.errors import run_main  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
-from experiments.harness.start import start  # noqa: E402
+from experiments.harness.data import datasets  # noqa: E402
+from experiments.harness.running.errors import run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.running.start import start  # noqa: E402
 from experiments.searches.options import add_options, check_options  # noqa: E402
 from experiments.unets.recipes import PRESETS, pick_preset  # noqa: E402
 

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from experiments.harness.report import read_records
-from experiments.readme import fill_tables
-from experiments.sections import SECTIONS
+from experiments.harness.reporting.report import read_records
+from experiments.maintenance.readme import fill_tables
+from experiments.maintenance.sections import SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "results" / "summary.md"]

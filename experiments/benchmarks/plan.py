@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 
-from experiments.harness.errors import UserError
+from experiments.harness.running.errors import UserError
 
 WORKLOADS = {
     "unet": ("unet",),

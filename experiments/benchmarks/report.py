@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from experiments.harness import report
-from experiments.harness.runs import write_atomic
+from experiments.harness.reporting import report
+from experiments.harness.running.runs import write_atomic
 
 MIB, GIGA = 2**20, 1e9
 

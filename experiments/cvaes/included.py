@@ -5,8 +5,8 @@ Decides before TensorFlow is imported; `cvaes.run.draw_included` draws.
 
 from dataclasses import dataclass
 
-from experiments.harness import runs
-from experiments.harness.errors import UserError
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
 from tfcvae import pretrained
 
 

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from experiments.cvaes.training import CLASSES
-from experiments.harness import runs
-from experiments.harness.errors import UserError
-from experiments.harness.experiment import Experiment, Training
-from experiments.harness.schedules import OneCycle
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.harness.running.schedules import OneCycle
 from tfcvae.data import TrainingData, evaluation_data
 from tfcvae.judge import build_judge, predict_labels
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.cvaes.tables import AIM, trade_off
-from experiments.harness import figures
-from experiments.harness.labels import place_labels
-from experiments.harness.report import read_history, run_folders
-from experiments.harness.sheets import wrap
+from experiments.harness.reporting import figures
+from experiments.harness.reporting.image_grids import wrap
+from experiments.harness.reporting.label_placement import place_labels
+from experiments.harness.reporting.report import read_history, run_folders
 
 CLASS_COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"),

@@ -7,8 +7,8 @@ from urllib.parse import quote
 from experiments.cvaes import tables
 from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.recipes import ELBO_SAMPLES
-from experiments.harness import report
-from experiments.harness.report import field, run_folders
+from experiments.harness.reporting import report
+from experiments.harness.reporting.report import field, run_folders
 
 __all__ = ["cvae_section", "draw_pictures", "judge_section", "short_table"]
 

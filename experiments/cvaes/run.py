@@ -6,15 +6,17 @@ import keras
 
 from experiments.cvaes import included
 from experiments.cvaes import scores as cvae_scores
-from experiments.cvaes.gallery import draw_gallery, draw_wrong_labels
 from experiments.cvaes.judge import Judge
+from experiments.cvaes.pictures import draw_gallery, draw_wrong_labels
 from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.recipes import MODELS, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
-from experiments.harness import datasets, report, runs
-from experiments.harness.errors import UserError
-from experiments.harness.experiment import Experiment, Training
-from experiments.sections import SECTIONS
+from experiments.harness.data import datasets
+from experiments.harness.reporting import report
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.maintenance.sections import SECTIONS
 from tfcvae.data import InputData
 from tfcvae.judge import predict_labels
 from tfcvae.pretrained import load_judge, load_model

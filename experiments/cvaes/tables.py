@@ -1,7 +1,7 @@
 """Tables of conditional VAEs, from their records: Markdown, a row a model, means over its seeds."""
 
-from experiments.harness import report
-from experiments.harness.report import MISSING, field, over_seeds
+from experiments.harness.reporting import report
+from experiments.harness.reporting.report import MISSING, field, over_seeds
 
 FIRST = ("standard", "control", "density")
 """Models in the order of the tables, before all others; where a run has some of them, they are its headline models."""

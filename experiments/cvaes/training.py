@@ -3,8 +3,8 @@
 import keras
 
 from experiments.cvaes.recipes import BUILTIN_SIZES, SHAPES, VALIDATION
-from experiments.harness import datasets
-from experiments.harness.schedules import OneCycle
+from experiments.harness.data import datasets
+from experiments.harness.running.schedules import OneCycle
 from tfcvae import glyphs
 from tfcvae.data import as_inputs, binarise, evaluation_data, to_arrays
 from tfcvae.model import CVAE

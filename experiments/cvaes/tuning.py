@@ -6,7 +6,7 @@ import keras_tuner
 
 from experiments.cvaes.recipes import PROBABILITIES, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
-from experiments.harness.experiment import Training
+from experiments.harness.running.experiment import Training
 from experiments.searches.task import Task
 from tfcvae.data import InputData
 from tfcvae.likelihoods import build_likelihood

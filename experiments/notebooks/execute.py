@@ -14,9 +14,9 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
-from experiments.harness import runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
+from experiments.harness.running import runs  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
 
 NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
 

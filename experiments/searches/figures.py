@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.harness.figures import COLOURS, new_figure, save_png
+from experiments.harness.reporting.figures import COLOURS, new_figure, save_png
 
 TRIALS, HYPERPARAMETERS = "trials.png", "hyperparameters.png"
 

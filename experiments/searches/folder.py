@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from experiments.harness import runs
-from experiments.harness.errors import UserError
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
 
 CONFIG, BEST, TABLE, WORK = "config.json", "best.json", "trials.csv", "work"
 

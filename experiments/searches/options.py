@@ -4,8 +4,8 @@ import os
 import re
 from pathlib import Path
 
-from experiments.harness import hardware, runs
-from experiments.harness.errors import UserError
+from experiments.harness.running import hardware, runs
+from experiments.harness.running.errors import UserError
 
 TUNERS = ("hyperband", "bayesian", "random")
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")

@@ -6,9 +6,9 @@ import json
 import statistics
 from pathlib import PurePosixPath
 
-from experiments.harness import report
-from experiments.harness.clock import duration
-from experiments.harness.report import field
+from experiments.harness.reporting import report
+from experiments.harness.reporting.report import field
+from experiments.harness.running.clock import duration
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS
 from experiments.searches.folder import BEST, TABLE
 

@@ -17,15 +17,17 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from experiments.harness import datasets, report, runs
-from experiments.harness.clock import Clock
-from experiments.harness.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text
-from experiments.harness.training import Checkpoint, TrainingDiverged, train
-from experiments.harness.tuning import CHECKPOINT, TAG, Search
+from experiments.harness.data import datasets
+from experiments.harness.reporting import report
+from experiments.harness.running import runs
+from experiments.harness.running.clock import Clock
+from experiments.harness.running.training import Checkpoint, TrainingDiverged, train
+from experiments.maintenance.sections import SECTIONS
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
 from experiments.searches.folder import BEST, CONFIG, TABLE, WORK, choose_folder
+from experiments.searches.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text
 from experiments.searches.report import trials_csv
-from experiments.sections import SECTIONS
+from experiments.searches.search import CHECKPOINT, TAG, Search
 
 
 class Study:

@@ -25,5 +25,5 @@ class Task:
         return values
 
     def build(self, fields, epochs):
-        """The `harness.experiment.Training` of a trial."""
+        """The `harness.running.experiment.Training` of a trial."""
         raise NotImplementedError

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.harness import figures
-from experiments.harness.report import field, read_history, run_folders
+from experiments.harness.reporting import figures
+from experiments.harness.reporting.report import field, read_history, run_folders
 from experiments.unets.recipes import MATRIX, TUTORIAL
 
 

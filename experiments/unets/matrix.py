@@ -6,9 +6,11 @@ import time
 import keras
 import numpy as np
 
-from experiments.harness import datasets, report, runs
-from experiments.harness.experiment import Experiment, Training
-from experiments.sections import SECTIONS
+from experiments.harness.data import datasets
+from experiments.harness.reporting import report
+from experiments.harness.running import runs
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.maintenance.sections import SECTIONS
 from experiments.unets import report as unet_report
 from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
 from experiments.unets.training import PetData, build_model

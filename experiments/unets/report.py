@@ -3,8 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from experiments.harness import report
-from experiments.harness.report import field, over_seeds, run_folders
+from experiments.harness.reporting import report
+from experiments.harness.reporting.report import field, over_seeds, run_folders
 from experiments.unets.figures import by_variant, draw_comparison, draw_pictures, draw_predictions
 from experiments.unets.recipes import MATRIX, TUNED, TUTORIAL
 

@@ -2,8 +2,8 @@
 
 import keras
 
-from experiments.harness import datasets
-from experiments.harness.schedules import OneCycle
+from experiments.harness.data import datasets
+from experiments.harness.running.schedules import OneCycle
 from experiments.unets.recipes import BUILTIN_SIZES, TUTORIAL
 from tfseg import shapes
 from tfseg.data import TARGETS

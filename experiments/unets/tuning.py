@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import keras_tuner
 
-from experiments.harness.experiment import Training
+from experiments.harness.running.experiment import Training
 from experiments.searches.task import Task
 from experiments.unets.recipes import PRESETS, TUNED, VARIANT_FIELDS, Variant
 from experiments.unets.training import PetData, build_model

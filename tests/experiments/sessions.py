@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.harness.errors import run_main
+from experiments.harness.running.errors import run_main
 
 ROOT = Path(__file__).parents[2]
 

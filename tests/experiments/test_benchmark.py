@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from experiments.benchmark import overrides, parse_arguments
-from experiments.benchmarks import turns as benchmark_turns
-from experiments.benchmarks.children import Child, ChildFailed
+from experiments.benchmarks import round_robin
 from experiments.benchmarks.memory import MIB, peak_memory
 from experiments.benchmarks.plan import Row, folder_name, make_rows, make_sizes, native_precisions, workloads
+from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.ratios import ceiling_share, pipeline_share, summarise
-from experiments.benchmarks.turns import Progress, Turns, plan_turns
+from experiments.benchmarks.round_robin import Progress, Turns, plan_turns
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "benchmark.py"
@@ -195,7 +195,7 @@ class Scripted:
 
 
 def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(monkeypatch, capsys):
-    monkeypatch.setattr(benchmark_turns, "Child", Scripted)
+    monkeypatch.setattr(round_robin, "Child", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
     sizes = make_sizes("full", {"parts": ("unet",), "turns": 3, "seconds": 0.01}, "CPU")
     rows = make_rows("unet", "all", ["float32"], CPU | {"precision": "float32"})
@@ -226,7 +226,7 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
 
 def test_time_left_is_guessed_first_and_measured_then():
     progress = Progress({"a": (10, 3), "b": (1, 2)})
-    guess = benchmark_turns.BUILD_SECONDS
+    guess = round_robin.BUILD_SECONDS
     assert progress.left() == 2 * guess + 32
     progress.built("a", "")
     progress.measured("a", 20, "")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import networks
+from experiments.benchmarks.measurements import PlainLoop, ProjectLoop, rate
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import make_sizes
-from experiments.benchmarks.services import PlainLoop, ProjectLoop, rate
 
 SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments.benchmarks import report as benchmark_report
-from experiments.harness import report
-from experiments.readme import fill_tables
+from experiments.harness.reporting import report
+from experiments.maintenance.readme import fill_tables
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"

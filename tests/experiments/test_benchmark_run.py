@@ -46,7 +46,7 @@ def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_
 
 
 def test_a_setting_under_xla():
-    from experiments.benchmarks.services import RowService
+    from experiments.benchmarks.measurements import RowService
 
     sizes = make_sizes("quick", {"image_size": 16, "filters": 1, "batch_size": 2, "unet_batches": 2}, "CPU")
     service = RowService(Row("unet", "project", "float32", True), sizes)
@@ -59,7 +59,7 @@ def test_a_setting_under_xla():
 
 PARENT = """
 import time
-from experiments.benchmarks.children import Child
+from experiments.benchmarks.processes import Child
 
 with Child("tests.experiments.test_benchmark:Service", 12) as child:
     child.wait()

@@ -13,10 +13,10 @@ from experiments import cvae
 from experiments.cvae import overrides, parse_arguments, pick_models
 from experiments.cvaes import recipes as cvae_recipes
 from experiments.cvaes.recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
-from experiments.harness import runs
-from experiments.harness.datasets import Choice
-from experiments.harness.errors import UserError
-from experiments.harness.hardware import Hardware
+from experiments.harness.data.datasets import Choice
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.hardware import Hardware
 from tests.experiments.sessions import ROOT, closed, files, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "cvae.py"

@@ -3,9 +3,9 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from experiments.cvaes import figures as cvae_figures
+from experiments.cvaes import image_grids as cvae_grids
 from experiments.cvaes import plots as cvae_plots
-from experiments.harness import figures, labels, sheets
+from experiments.harness.reporting import figures, image_grids, label_placement
 
 DIGITS = list("0123456789")
 
@@ -41,7 +41,7 @@ def block(picture, colour):
 def drawn(monkeypatch):
     """The figures that are drawn, which are written nowhere."""
     kept = []
-    for module in (sheets, figures):
+    for module in (image_grids, figures):
         monkeypatch.setattr(module, "save_png", lambda figure, path: kept.append(figure))
     return kept
 
@@ -57,7 +57,7 @@ def wrong_labels(path, count=25, side=28, read=None, names=DIGITS):
     true = np.arange(count) % 10
     asked = (true + 3) % 10
     read = asked if read is None else read
-    cvae_figures.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", "Seed 0.")
+    cvae_grids.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", "Seed 0.")
 
 
 def test_wrong_labels_are_25_pairs_five_by_five_in_order(tmp_path):
@@ -67,7 +67,7 @@ def test_wrong_labels_are_25_pairs_five_by_five_in_order(tmp_path):
     places = [block(picture, (5 * n, 0, 200)) for n in range(25)]
     for n, (left, top, width, height) in enumerate(places):
         assert (width, height) == (84, 84)  # each pixel a square of 3 x 3
-        assert block(picture, (5 * n, 255, 60)) == (left + 84 + cvae_figures.ARROW, top, 84, 84)
+        assert block(picture, (5 * n, 255, 60)) == (left + 84 + cvae_grids.ARROW, top, 84, 84)
         assert left == places[n % 5][0] and top == places[n - n % 5][1]
     assert len({place[:2] for place in places}) == 25
     assert [place[0] for place in places[:5]] == sorted(place[0] for place in places[:5])
@@ -84,7 +84,7 @@ def test_wrong_labels_say_what_was_asked_and_what_was_read(drawn):
     assert [word for word in words if word.startswith("✗")] == ["✗ read as 1", "✗ read as 8"]
     assert "23 of these 25" in " ".join(words) and "Seed 0." in words and "Wrong labels" in words
     colours = {text.get_text()[0]: text.get_color() for text in drawn[0].texts if "read as" in text.get_text()}
-    assert colours == {"✓": cvae_figures.RIGHT[1], "✗": cvae_figures.WRONG[1]}
+    assert colours == {"✓": cvae_grids.RIGHT[1], "✗": cvae_grids.WRONG[1]}
 
 
 @pytest.mark.parametrize("count", [1, 7])
@@ -122,7 +122,7 @@ def test_long_class_names_stay_in_their_tile(drawn):
 def test_captions_are_wrapped_inside_the_picture(drawn):
     inputs = plain([(0, 0, 200)])
     caption = "A caption of many words that cannot stand on one line. " * 5
-    cvae_figures.draw_wrong_labels(
+    cvae_grids.draw_wrong_labels(
         inputs, inputs, [0], [1], [1], DIGITS, "unused.png", "A title of several words that is wide in bold", caption
     )
     assert all(inside(drawn[0], text) for text in drawn[0].texts)
@@ -131,14 +131,14 @@ def test_captions_are_wrapped_inside_the_picture(drawn):
 
 def test_noise_in_colour_stays_small(tmp_path):
     noise = np.random.default_rng(0).random((10, 10, 32, 32, 3), "float32")
-    cvae_figures.draw_samples(noise, DIGITS, tmp_path / "samples.png", "Samples")
+    cvae_grids.draw_samples(noise, DIGITS, tmp_path / "samples.png", "Samples")
     assert (tmp_path / "samples.png").stat().st_size <= figures.MAX_BYTES
 
 
 def test_grey_images_keep_their_levels_and_pixels_stay_sharp(tmp_path):
     image = np.full((28, 28, 1), 40 / 255, "float32")
     image[5, 7] = 200 / 255
-    cvae_figures.draw_samples(image[None, None], [""], tmp_path / "samples.png", "")
+    cvae_grids.draw_samples(image[None, None], [""], tmp_path / "samples.png", "")
     picture = pixels(tmp_path / "samples.png")
     left, top, width, height = block(picture, (200, 200, 200))
     assert (width, height) == (3, 3)
@@ -148,7 +148,7 @@ def test_grey_images_keep_their_levels_and_pixels_stay_sharp(tmp_path):
 
 def test_values_outside_the_range_are_clipped(tmp_path):
     images = np.stack([np.full((28, 28, 1), value, "float32") for value in (-0.5, 1.5)])
-    cvae_figures.draw_samples(images[None], [""], tmp_path / "samples.png", "")
+    cvae_grids.draw_samples(images[None], [""], tmp_path / "samples.png", "")
     picture = pixels(tmp_path / "samples.png")
     assert len(having(picture, (0, 0, 0))[0]) == 84 * 84 and (picture[20, 200] == 255).all()
 
@@ -157,8 +157,8 @@ def test_label_sweep_frames_the_own_label(tmp_path):
     inputs = plain([(0, 0, 200), (10, 0, 200)])
     outputs = np.stack([plain([(20 * column, 255, row) for column in range(10)]) for row in range(2)])
     path = tmp_path / "sweep.png"
-    cvae_figures.draw_label_sweep(inputs, outputs, [2, 7], DIGITS, path, "Sweep", "Seed 0.")
-    picture, orange, frame = pixels(path), (230, 159, 0), sheets.FRAME
+    cvae_grids.draw_label_sweep(inputs, outputs, [2, 7], DIGITS, path, "Sweep", "Seed 0.")
+    picture, orange, frame = pixels(path), (230, 159, 0), image_grids.FRAME
     assert len(having(picture, orange)[0]) == 2 * ((84 + 2 * frame) ** 2 - 84**2)
     for row, label in ((0, 2), (1, 7)):
         left, top, _, _ = block(picture, (20 * label, 255, row))
@@ -169,7 +169,7 @@ def test_label_sweep_frames_the_own_label(tmp_path):
 
 def test_label_sweep_names_rows_and_columns(drawn):
     outputs = np.zeros((1, 3, 32, 32, 3), "float32")
-    cvae_figures.draw_label_sweep(outputs[:, 0], outputs, [1], ["cat", "dog", "frog"], "unused.png", "Sweep")
+    cvae_grids.draw_label_sweep(outputs[:, 0], outputs, [1], ["cat", "dog", "frog"], "unused.png", "Sweep")
     assert sorted(texts(drawn[0])) == sorted(
         ["Sweep", "input", "cat", "dog", "frog", "dog", "Left: the test image and its class. Framed: the image's own"]
         + ["label."]
@@ -178,7 +178,7 @@ def test_label_sweep_names_rows_and_columns(drawn):
 
 def test_samples_have_a_row_a_class(tmp_path):
     samples = np.stack([plain([(100 * row, 50 * n, 255) for n in range(4)], side=32) for row in range(3)])
-    cvae_figures.draw_samples(samples, ["cat", "dog", "frog"], tmp_path / "samples.png", "Samples")
+    cvae_grids.draw_samples(samples, ["cat", "dog", "frog"], tmp_path / "samples.png", "Samples")
     picture = pixels(tmp_path / "samples.png")
     places = [[block(picture, (100 * row, 50 * n, 255)) for n in range(4)] for row in range(3)]
     assert all(place[2:] == (96, 96) for row in places for place in row)
@@ -191,7 +191,7 @@ def test_reconstructions_stand_below_their_inputs_sorted_by_class(tmp_path):
     inputs, outputs = (plain([(20 * n, green, 90) for n in range(count)]) for green in (0, 255))
     classes = np.arange(count)[::-1] % 10  # 1, 0, 9, ..., 0
     path = tmp_path / "reconstructions.png"
-    cvae_figures.draw_reconstructions(inputs, outputs, classes, DIGITS, path, "Reconstructions")
+    cvae_grids.draw_reconstructions(inputs, outputs, classes, DIGITS, path, "Reconstructions")
     picture = pixels(path)
     above, below = ([block(picture, (20 * n, green, 90)) for n in range(count)] for green in (0, 255))
     for (left, top, _, _), (left_below, top_below, _, _) in zip(above, below, strict=True):
@@ -202,18 +202,18 @@ def test_reconstructions_stand_below_their_inputs_sorted_by_class(tmp_path):
 
 def test_reconstructions_of_fewer_than_a_row(drawn):
     images = np.zeros((2, 28, 28, 1), "float32")
-    cvae_figures.draw_reconstructions(images, images, np.array([5, 3]), DIGITS, "unused.png", "")
+    cvae_grids.draw_reconstructions(images, images, np.array([5, 3]), DIGITS, "unused.png", "")
     assert texts(drawn[0]) == ["input", "3", "5", "output"]
 
 
 def test_text_is_measured_and_wrapped_as_it_is_drawn():
     text = "The judge reads 99.4 % of real images correctly. Images were drawn at random with seed 0."
-    lines = sheets.wrap(text, 200, 9.5)
+    lines = image_grids.wrap(text, 200, 9.5)
     assert len(lines) > 2 and " ".join(lines) == text
-    assert all(sheets.text_width(line, 9.5) <= 200 for line in lines)
-    assert sheets.text_width("wide", 20) > 1.8 * sheets.text_width("wide", 10)
-    assert sheets.wrap("a\nb", 200, 9.5) == ["a", "b"] and sheets.wrap("", 200, 9.5) == []
-    assert sheets.wrap("unbreakable", 10, 9.5) == ["unbreakable"]
+    assert all(image_grids.text_width(line, 9.5) <= 200 for line in lines)
+    assert image_grids.text_width("wide", 20) > 1.8 * image_grids.text_width("wide", 10)
+    assert image_grids.wrap("a\nb", 200, 9.5) == ["a", "b"] and image_grids.wrap("", 200, 9.5) == []
+    assert image_grids.wrap("unbreakable", 10, 9.5) == ["unbreakable"]
 
 
 def history(loss_factor=1.0):
@@ -227,7 +227,7 @@ def history(loss_factor=1.0):
 
 
 def test_curves_show_the_later_part(drawn):
-    cvae_figures.draw_curves({"": history()}, "unused.png", "Curves")
+    cvae_plots.draw_curves({"": history()}, "unused.png", "Curves")
     panels = drawn[0].axes
     assert [axis.get_title(loc="left").split(",")[0] for axis in panels] == ["Negative ELBO", "Reconstruction", "KL"]
     # the first of ten epochs lies before a fifth of the training; of the second on, training and validation are shown
@@ -241,7 +241,7 @@ def test_curves_show_the_later_part(drawn):
 
 
 def test_curves_have_a_row_a_model_and_the_loss_where_it_differs(drawn, tmp_path, monkeypatch):
-    cvae_figures.draw_curves({"density": history(), "control": history(2.0)}, "unused.png", "Curves")
+    cvae_plots.draw_curves({"density": history(), "control": history(2.0)}, "unused.png", "Curves")
     panels = drawn[0].axes
     assert len(panels) == 8 and panels[0].get_title(loc="left").startswith("Loss")
     assert [panels[0].get_ylabel(), panels[4].get_ylabel()] == ["density", "control"]
@@ -251,14 +251,14 @@ def test_curves_have_a_row_a_model_and_the_loss_where_it_differs(drawn, tmp_path
 
 def test_curves_of_short_trainings_count_in_thousands(drawn):
     short = history() | {"images": [100 * n for n in range(1, 11)]}
-    cvae_figures.draw_curves({"": short}, "unused.png", "Curves")
+    cvae_plots.draw_curves({"": short}, "unused.png", "Curves")
     assert drawn[0].axes[0].get_xlabel() == "thousand images seen"
     assert drawn[0].axes[0].lines[0].get_xdata()[-1] == pytest.approx(1)
 
 
 def test_curves_of_one_epoch_are_written(tmp_path):
     short = {name: values[:1] for name, values in history().items()}
-    cvae_figures.draw_curves({"": short}, tmp_path / "curves.png", "Curves")
+    cvae_plots.draw_curves({"": short}, tmp_path / "curves.png", "Curves")
     assert pixels(tmp_path / "curves.png").shape[1] > 1000
 
 
@@ -284,14 +284,14 @@ def test_latents_show_every_class_that_is_there(tmp_path, drawn, monkeypatch):
     random = np.random.default_rng(0)
     classes = np.repeat([0, 3, 9], 30)
     means = random.normal(size=(90, 4, 4, 2)) * 0.01 + classes[:, None, None, None]
-    cvae_figures.draw_latents(means, classes, DIGITS, "unused.png", "Latents", "A caption.")
+    cvae_plots.draw_latents(means, classes, DIGITS, "unused.png", "Latents", "A caption.")
     axis = drawn[0].axes[0]
     assert "99" in axis.get_xlabel() or "100" in axis.get_xlabel()
     assert [text.get_text() for text in axis.texts] == ["0", "3", "9"]
     medians = np.array([line.get_xydata()[0] for line in axis.lines])
     assert abs(medians[2, 0] - medians[0, 0]) == pytest.approx(3 * abs(medians[1, 0] - medians[0, 0]), rel=0.01)
     monkeypatch.undo()
-    cvae_figures.draw_latents(means, classes, DIGITS, tmp_path / "latents.png", "Latents")
+    cvae_plots.draw_latents(means, classes, DIGITS, tmp_path / "latents.png", "Latents")
     found = {tuple(colour) for colour in np.unique(pixels(tmp_path / "latents.png").reshape(-1, 3), axis=0)}
     assert {(0x3F, 0x90, 0xDA), (0x94, 0xA4, 0xA2), (0x92, 0xDA, 0xDB)} <= found  # the legend's colours
     assert (0xBD, 0x1F, 0x01) not in found
@@ -318,7 +318,7 @@ POINTS = [
 
 
 def test_tradeoff_marks_points_names_and_aim(drawn):
-    cvae_figures.draw_tradeoff(POINTS, "unused.png", "Trade-off")
+    cvae_plots.draw_tradeoff(POINTS, "unused.png", "Trade-off")
     left, right = drawn[0].axes
     places = {tuple(np.round(dot.get_offsets()[0], 3)) for dot in left.collections}
     assert {(0.37, 0.55), (0.30, 0.45), (0.02, 1.0), (0.03, 0.9)} <= places and len(left.collections) == 16
@@ -335,12 +335,12 @@ def test_tradeoff_marks_points_names_and_aim(drawn):
 
 
 def test_tradeoff_without_bits_has_one_panel(drawn):
-    cvae_figures.draw_tradeoff([p | {"bits_per_dim": None} for p in POINTS], "unused.png", "Trade-off")
+    cvae_plots.draw_tradeoff([p | {"bits_per_dim": None} for p in POINTS], "unused.png", "Trade-off")
     assert len(drawn[0].axes) == 1
 
 
 def test_tradeoff_is_a_small_file(tmp_path):
-    cvae_figures.draw_tradeoff(POINTS, tmp_path / "tradeoff.png", "Trade-off")
+    cvae_plots.draw_tradeoff(POINTS, tmp_path / "tradeoff.png", "Trade-off")
     assert (tmp_path / "tradeoff.png").stat().st_size < figures.MAX_BYTES
 
 
@@ -349,7 +349,7 @@ def test_labels_cover_neither_each_other_nor_points():
     axis = figure.subplots()
     points = [(0.5 + 0.004 * n, 0.5) for n in range(8)]
     axis.scatter(*np.transpose([*points, (0.1, 0.1)]))
-    placed = labels.place_labels(axis, points, [f"name {n}" for n in range(8)], avoid=[(0.1, 0.1)])
+    placed = label_placement.place_labels(axis, points, [f"name {n}" for n in range(8)], avoid=[(0.1, 0.1)])
     boxes = written_boxes(figure, placed)
     assert not overlapping(boxes)
     dots = axis.transData.transform(points)

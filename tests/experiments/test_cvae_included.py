@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from experiments import cvae, include_weights
+from experiments import cvae
 from experiments.cvaes import included
-from experiments.harness import runs
-from experiments.harness.datasets import Choice
-from experiments.harness.errors import UserError
+from experiments.harness.data.datasets import Choice
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.maintenance import include_weights
 from tests.experiments.sessions import ROOT, files, quick, read, run_here
 from tfcvae import pretrained
 

@@ -9,8 +9,8 @@ import pytest
 
 from experiments.cvaes import report as cvae_report
 from experiments.cvaes.report import cvae_section, draw_pictures, judge_section, short_table
-from experiments.harness import report
-from experiments.harness.errors import UserError
+from experiments.harness.reporting import report
+from experiments.harness.running.errors import UserError
 
 NAMES = [f"class{n}" for n in range(10)]
 HARDWARE = {"device": "CPU", "name": "AMD EPYC", "cores": 2, "precision": "mixed_bfloat16", "xla": False}
@@ -393,7 +393,7 @@ def test_a_broken_history_is_named(tmp_path):
 
 def test_report_and_figures_need_neither_tensorflow_nor_matplotlib():
     code = (
-        "import sys, experiments.cvaes.report, experiments.cvaes.figures; loaded = set(sys.modules);"
+        "import sys, experiments.cvaes.report, experiments.cvaes.image_grids; loaded = set(sys.modules);"
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(cvae_report.__file__).parents[2])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.cvaes import gallery
+from experiments.cvaes import pictures
 from experiments.cvaes.recipes import COLOUR, DIGITS
 from experiments.cvaes.scores import one_line, score
 from experiments.cvaes.training import build_model
@@ -84,10 +84,10 @@ def test_the_line_of_a_model_has_what_to_read_it_against(scores):
 
 def test_the_tiles_show_random_test_images_sent_in_with_a_wrong_label(model, scores, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(gallery.cvae_figures, "draw_wrong_labels", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr(pictures.image_grids, "draw_wrong_labels", lambda *arguments: drawn.append(arguments))
     record = scores | {"judge": {"accuracy": 0.987}}
     for _ in range(2):
-        gallery.draw_wrong_labels(model, Images(), read, record, tmp_path, "a model")
+        pictures.draw_wrong_labels(model, Images(), read, record, tmp_path, "a model")
     inputs, outputs, true, asked, read_as, names, path, _, caption = drawn[0]
     images, labels = Images().arrays("test", True)
     chosen = [np.flatnonzero((images == tile).all(axis=(1, 2, 3)))[0] for tile in inputs]
@@ -98,7 +98,7 @@ def test_the_tiles_show_random_test_images_sent_in_with_a_wrong_label(model, sco
     encoded_as_it_is = model.decode(model.encode(inputs, true)[0], asked)
     assert np.abs(outputs - encoded_as_it_is).max() > 1e-3  # which is the other reading
     assert np.array_equal(read_as, read(outputs)) and path == tmp_path / "wrong_labels.png"
-    assert caption == gallery.wrong_labels_caption(model, record)
+    assert caption == pictures.wrong_labels_caption(model, record)
     assert all(np.array_equal(a, b) for a, b in zip(drawn[0][:5], drawn[1][:5], strict=True))
 
 
@@ -106,18 +106,20 @@ def test_captions_say_what_was_done_and_what_to_read_it_against(model, scores):
     record, moved = scores | {"judge": {"accuracy": 0.987}}, build(prior="class", conditioning="prior", label_noise=0.0)
     relabel = scores["test"]["relabel"]
     accuracy, ignored = relabel["readings"]["a"]["accuracy"], relabel["ignored_label_accuracy"]
-    text = gallery.wrong_labels_caption(model, record)
+    text = pictures.wrong_labels_caption(model, record)
     assert text.startswith("Encoder and decoder are both told the wrong label. Of all 120 such outputs the judge reads")
     assert f"{accuracy:.1%} as the label asked for (a model that ignores labels: {ignored:.1%})" in text
     assert "98.7% rightly" in text
-    assert gallery.wrong_labels_caption(moved, record).startswith("The decoder is told the wrong label, to whose prior")
-    assert "the latent need not repeat it" in gallery.what_latents_show(model)
-    assert "without what the class says" in gallery.what_latents_show(moved)
+    assert pictures.wrong_labels_caption(moved, record).startswith(
+        "The decoder is told the wrong label, to whose prior"
+    )
+    assert "the latent need not repeat it" in pictures.what_latents_show(model)
+    assert "without what the class says" in pictures.what_latents_show(moved)
 
 
 def test_a_sweep_shows_one_latent_under_every_label(model):
     images, labels = (values[:3] for values in Images().arrays("test", True))
-    outputs, held = gallery.sweep_labels(model, images, labels)
+    outputs, held = pictures.sweep_labels(model, images, labels)
     latents, _ = model.encode(images, labels)
     for label in (0, 7):
         assert np.allclose(outputs[:, label], model.decode(latents, np.full(3, label)), atol=1e-6)
@@ -127,7 +129,7 @@ def test_a_sweep_shows_one_latent_under_every_label(model):
 def test_a_sweep_moves_the_latent_along_where_the_label_enters_by_the_prior():
     model = build(prior="class", conditioning="prior", label_noise=0.0)
     images, labels = (values[:3] for values in Images().arrays("test", True))
-    outputs, held = gallery.sweep_labels(model, images, labels)
+    outputs, held = pictures.sweep_labels(model, images, labels)
     for label in (0, 7):
         assert np.allclose(outputs[:, label], model.relabel(images, np.full(3, label)), atol=1e-6)
     latents, _ = model.encode(images, labels)

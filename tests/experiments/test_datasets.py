@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.harness import datasets
-from experiments.harness.datasets import Choice, choose, fingerprint, load_splits, only, split_validation, take
-from experiments.harness.errors import UserError
+from experiments.harness.data import datasets
+from experiments.harness.data.datasets import Choice, choose, fingerprint, load_splits, only, split_validation, take
+from experiments.harness.running.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
@@ -144,8 +144,8 @@ def test_prepared_folder_without_its_description_is_damaged(tmp_path):
 def test_unreachable_server_fails_within_15_seconds_without_tensorflow(tmp_path):
     code = """
 import sys
-from experiments.harness.datasets import choose
-from experiments.harness.errors import run_main
+from experiments.harness.data.datasets import choose
+from experiments.harness.running.errors import run_main
 try:
     run_main(lambda: choose("oxford_iiit_pet", "oxford_iiit_pet", "shapes"))
 finally:

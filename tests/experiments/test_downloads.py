@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from experiments.harness import downloads
-from experiments.harness.errors import UserError
+from experiments.harness.data import downloads
+from experiments.harness.running.errors import UserError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.harness.errors import UserError, run_main
+from experiments.harness.running.errors import UserError, run_main
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +54,6 @@ def test_returns_what_main_returns():
 
 
 def test_a_script_ends_with_status_2_and_no_traceback():
-    code = "from experiments.harness.errors import *\ndef main(): raise UserError('wrong')\nrun_main(main)"
+    code = "from experiments.harness.running.errors import *\ndef main(): raise UserError('wrong')\nrun_main(main)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: wrong\n")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.harness import runs
-from experiments.harness.datasets import Choice
-from experiments.harness.errors import UserError
-from experiments.harness.experiment import Experiment, Training
-from experiments.harness.hardware import Hardware
+from experiments.harness.data.datasets import Choice
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.harness.running.hardware import Hardware
 from tests.experiments.sessions import files
 
 CHOICE = Choice("points", "builtin", None, "")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.harness import figures
-from experiments.harness.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
+from experiments.harness.reporting import figures
+from experiments.harness.reporting.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
 from experiments.unets import report as unet_report
 
 
@@ -159,7 +159,7 @@ def test_comparison_of_chosen_images_shows_them_all(drawn):
 
 def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
     code = (
-        "import sys, experiments.unets.report, experiments.harness.figures as f; loaded = set(sys.modules);"
+        "import sys, experiments.unets.report, experiments.harness.reporting.figures as f; loaded = set(sys.modules);"
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded;"
         "f.new_figure(1, 1); assert 'matplotlib.pyplot' not in sys.modules"
     )

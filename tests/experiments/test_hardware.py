@@ -7,8 +7,8 @@ import keras
 import pytest
 import tensorflow as tf
 
-from experiments.harness import hardware
-from experiments.harness.errors import UserError
+from experiments.harness.running import hardware
+from experiments.harness.running.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +149,7 @@ def test_several_devices_are_said_recorded_and_shape_the_run():
 def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working():
     code = """
 import os, sys
-from experiments.harness.hardware import import_tensorflow
+from experiments.harness.running.hardware import import_tensorflow
 import_tensorflow()
 import tensorflow
 os.write(2, b"still here\\n")
@@ -162,7 +162,7 @@ def test_import_that_fails_shows_what_was_said(tmp_path):
     (tmp_path / "tensorflow.py").write_text(
         "import os\nos.write(2, b'no such library\\n')\nraise ImportError('broken')"
     )
-    code = "from experiments.harness.hardware import import_tensorflow\nimport_tensorflow()"
+    code = "from experiments.harness.running.hardware import import_tensorflow\nimport_tensorflow()"
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=env)
     assert done.returncode == 1
@@ -173,8 +173,8 @@ def test_missing_tensorflow_is_one_line():
     code = """
 import sys
 sys.modules["tensorflow"] = None  # as if not installed
-from experiments.harness.errors import run_main
-from experiments.harness.hardware import import_tensorflow
+from experiments.harness.running.errors import run_main
+from experiments.harness.running.hardware import import_tensorflow
 run_main(import_tensorflow)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 from experiments import cvae
-from experiments.harness.errors import UserError
-from experiments.harness.hparams import read_hparams
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.hparams import read_hparams
 from experiments.run_unet_matrix import check_recipes, overrides, parse_arguments
 from experiments.unets.recipes import MATRIX, make_recipe
 

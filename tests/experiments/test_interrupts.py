@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from experiments.harness.interrupts import interruptible
+from experiments.harness.running.interrupts import interruptible
 
 
 @pytest.mark.parametrize("becomes", [None, TypeError("of TensorFlow's"), KeyboardInterrupt()])

@@ -5,8 +5,8 @@ import tracemalloc
 
 import tensorflow as tf
 
-from experiments.harness.datasets import Choice
-from experiments.harness.hardware import Hardware
+from experiments.harness.data.datasets import Choice
+from experiments.harness.running.hardware import Hardware
 from experiments.unets.matrix import Matrix
 from experiments.unets.training import build_model
 

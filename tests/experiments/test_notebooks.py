@@ -7,7 +7,7 @@ import re
 import nbformat
 import pytest
 
-from experiments.harness.errors import UserError
+from experiments.harness.running.errors import UserError
 from experiments.notebooks import execute as execute_script
 from experiments.notebooks.execute import FOLDER, NOTEBOOKS, execute
 from tests.experiments.sessions import ROOT, quick

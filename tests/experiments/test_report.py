@@ -4,8 +4,8 @@ import statistics
 
 import pytest
 
-from experiments.harness import report
-from experiments.harness.errors import UserError
+from experiments.harness.reporting import report
+from experiments.harness.running.errors import UserError
 from experiments.unets.report import draw_pictures, unet_section
 
 VARIANTS = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import run_unet_matrix
-from experiments.harness import runs
+from experiments.harness.running import runs
 from experiments.unets.recipes import VARIANTS as ALL
 from tests.experiments import sessions
 from tests.experiments.sessions import (

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.harness import runs
-from experiments.harness.errors import UserError, run_main
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
 
 ROOT = Path(__file__).parents[2]
 SHARED = {"image_size": 32, "data": {"fingerprint": {"train": {"size": 72, "sha256": "ab"}}}}
@@ -117,7 +117,7 @@ def test_a_writer_that_was_killed_leaves_what_remove_temporary_takes(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"old")
     code = """
 import os, signal, sys
-from experiments.harness.runs import write_atomic
+from experiments.harness.running.runs import write_atomic
 def write(path):
     path.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_torn_configuration_is_an_error_that_names_it(tmp_path):
 
 HOLD = """
 import sys, time
-from experiments.harness.runs import lock
+from experiments.harness.running.runs import lock
 with lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

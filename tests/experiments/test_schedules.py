@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from experiments.harness.schedules import OneCycle
+from experiments.harness.running.schedules import OneCycle
 
 
 def rate(schedule, step):

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import include_weights, segment
-from experiments.harness.errors import UserError
-from experiments.harness.figures import overlay
+from experiments import segment
+from experiments.harness.reporting.figures import overlay
+from experiments.harness.running.errors import UserError
+from experiments.maintenance import include_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -392,7 +393,7 @@ def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(tmp_path, fol
     (tmp_path / "taken" / "pets.json").mkdir(parents=True)
     (tmp_path / "a file").write_text("")
     before = sorted(tmp_path.rglob("*"))
-    script = ROOT / "experiments" / "include_weights.py"
+    script = ROOT / "experiments" / "maintenance" / "include_weights.py"
     command = [sys.executable, script, folder, target]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

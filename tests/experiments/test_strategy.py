@@ -23,7 +23,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 UNET_STEPS = """
 import dataclasses, json
 import keras, numpy as np
-from experiments.harness import hardware
+from experiments.harness.running import hardware
 from experiments.unets.recipes import PRESETS, VARIANTS
 from experiments.unets.training import build_model
 from tfseg.metrics import ForegroundIoU

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.harness.errors import UserError
-from experiments.harness.schedules import OneCycle
-from experiments.harness.training import Checkpoint, Progress, TrainingDiverged, history_csv, save_model, train
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.schedules import OneCycle
+from experiments.harness.running.training import Checkpoint, Progress, TrainingDiverged, history_csv, save_model, train
 from experiments.unets.recipes import make_recipe
 from experiments.unets.training import build_model
 

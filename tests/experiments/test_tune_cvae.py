@@ -8,7 +8,7 @@ import pytest
 
 from experiments import tune_cvae
 from experiments.cvaes.recipes import OPTIONS, make_recipe
-from experiments.harness import hardware
+from experiments.harness.running import hardware
 from tests.experiments.sessions import ROOT, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "tune_cvae.py"
@@ -40,7 +40,7 @@ class Images:
 )
 def test_space_holds_what_compares(dataset, model, latents, likelihoods):
     from experiments.cvaes.tuning import CVAETask
-    from experiments.harness.oracles import describe_space
+    from experiments.searches.oracles import describe_space
 
     task = object.__new__(CVAETask)
     task.recipe, task.data = make_recipe(dataset, model, "cpu", {}), Images(1 if dataset == "mnist" else 3)

@@ -8,10 +8,11 @@ import socket
 import pytest
 
 from experiments import tune_unet
-from experiments.harness import hardware, tuning
-from experiments.harness.errors import UserError
-from experiments.harness.hparams import read_hparams
+from experiments.harness.running import hardware
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.hparams import read_hparams
 from experiments.run_unet_matrix import overrides, parse_arguments
+from experiments.searches import search
 from experiments.searches.options import VARIABLES, check_options, role
 from experiments.unets.recipes import VARIANT_FIELDS, Recipe
 from tests.experiments.sessions import ROOT, Session, finish_here, kill_after, quick, run_here, trained
@@ -304,7 +305,7 @@ def test_a_worker_without_a_chief_says_so_and_gives_up(here, monkeypatch):
     port = free_port()
     for variable, value in zip(VARIABLES, ("worker-1", "127.0.0.1", port), strict=True):
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(tuning, "FIRST_CONTACT", 0.3)
+    monkeypatch.setattr(search, "FIRST_CONTACT", 0.3)
     code, out, err = here(*SHARED)
     assert code == 2 and out.splitlines()[-1] == f"Waiting for the chief at 127.0.0.1:{port} ..."
     assert err == (

@@ -16,12 +16,13 @@ import tensorflow as tf
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.protos import get_service_grpc
 
-from experiments.harness import oracles, runs, tuning
-from experiments.harness.errors import UserError
-from experiments.harness.oracles import EPOCHS, PROMOTED, make_oracle
-from experiments.harness.training import TrainingDiverged
-from experiments.harness.tuning import TAG, Search
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.training import TrainingDiverged
+from experiments.searches import oracles, search
 from experiments.searches.options import VARIABLES
+from experiments.searches.oracles import EPOCHS, PROMOTED, make_oracle
+from experiments.searches.search import TAG, Search
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
 
@@ -360,7 +361,7 @@ def test_a_worker_waits_for_a_chief_that_starts_late_and_for_one_that_is_gone(tm
             servers[0].stop(None).wait()
             assert lost.wait(60)
 
-    monkeypatch.setattr(tuning, "print", say, raising=False)
+    monkeypatch.setattr(search, "print", say, raising=False)
     worker = Session(tmp_path / "worker", run=lose_the_chief, role="worker")
     worker.search()
     servers[1].stop(None).wait()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.harness import report
-from experiments.harness.errors import UserError
+from experiments.harness.reporting import report
+from experiments.harness.running.errors import UserError
 from experiments.searches.figures import best_so_far, draw_pictures
 from experiments.searches.folder import choose_folder
 from experiments.searches.report import trials_csv, tuning_section

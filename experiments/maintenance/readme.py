@@ -1,6 +1,6 @@
 """Puts tables from the records into README.md, between its `<!-- table FOLDER -->` and `<!-- end of table -->` lines.
 
-    python experiments/readme.py
+    python experiments/maintenance/readme.py
 
 FOLDER is a run folder below `results/`, such as `unet/oxford_iiit_pet/cpu`. No figure in the README is typed in.
 """
@@ -9,15 +9,15 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks import report as benchmark_report  # noqa: E402
 from experiments.cvaes import report as cvae_report  # noqa: E402
-from experiments.harness import report  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
-from experiments.harness.runs import write_atomic  # noqa: E402
+from experiments.harness.reporting import report  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.running.runs import write_atomic  # noqa: E402
 from experiments.unets import report as unet_report  # noqa: E402
 
 SHORT_TABLES = {

@@ -5,7 +5,7 @@ Images and wrong labels are drawn at random with a fixed seed, never picked by h
 
 import numpy as np
 
-from experiments.cvaes import figures as cvae_figures
+from experiments.cvaes import image_grids, plots
 from tfcvae.evaluate import relative_means, wrong_labels
 
 SEED = 0
@@ -34,28 +34,28 @@ def draw_gallery(model, data, read, record, folder, title):
     firsts = np.array([rng.choice(np.flatnonzero(labels == label)) for label in np.unique(labels)])[:SWEPT]
     swept, true, classes = images[firsts], labels[firsts], model.num_classes
     outputs, held = sweep_labels(model, swept, true)
-    cvae_figures.draw_label_sweep(
+    image_grids.draw_label_sweep(
         swept, outputs, true, names, folder / "label_sweep.png", f"Ten test images under every label: {title}", held
     )  # fmt: skip
 
     asked = np.repeat(np.arange(classes), PER_CLASS)
     samples = model.sample(asked, seed=SEED).reshape(classes, PER_CLASS, *data.image_shape)
     accuracy = record["test"]["sample_accuracy"]["accuracy"]
-    cvae_figures.draw_samples(
+    image_grids.draw_samples(
         samples, names, folder / "samples.png", f"Samples of each class: {title}",
         f"Latents drawn from the prior. Over many samples the judge reads {accuracy:.1%} as the class asked for; of "
         f"real images it reads {record['judge']['accuracy']:.1%} rightly.",
     )  # fmt: skip
 
     chosen = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:PAIRS] for label in range(classes)])
-    cvae_figures.draw_reconstructions(
+    image_grids.draw_reconstructions(
         images[chosen], model.reconstruct(images[chosen], labels[chosen]), labels[chosen], names,
         folder / "reconstructions.png", f"Test images and their reconstructions: {title}",
         f"Mean squared error a pixel over the test split: {record['test']['reconstruction_error']:.4f}.",
     )  # fmt: skip
 
     some = rng.permutation(len(images))[:LATENTS]
-    cvae_figures.draw_latents(
+    plots.draw_latents(
         relative_means(model, images[some], labels[some]), labels[some], names, folder / "latents.png",
         f"Latent means of {len(some):,} test images: {title}",
         f"The two directions of largest variance. {what_latents_show(model)}",
@@ -100,7 +100,7 @@ def draw_wrong_labels(model, data, read, record, folder, title):
     asked = wrong_labels(true, model.num_classes, 1, SEED)[:, 0]
     model.relabel(inputs[:1], asked[:1])  # compiled anew for any number of images, as by scoring, it rounds otherwise
     outputs = model.relabel(inputs, asked)
-    cvae_figures.draw_wrong_labels(
+    image_grids.draw_wrong_labels(
         inputs, outputs, true, asked, read(outputs), data.class_names, folder / "wrong_labels.png",
         f"Sent in with a wrong label: {title}", wrong_labels_caption(model, record),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from experiments.harness.errors import UserError, first_line
+from experiments.harness.running.errors import UserError, first_line
 
 PROBE_SECONDS = 6
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.harness.downloads import download_and_prepare, find_download, host, prepare_command, probe
-from experiments.harness.errors import UserError, first_line
+from experiments.harness.data.downloads import download_and_prepare, find_download, host, prepare_command, probe
+from experiments.harness.running.errors import UserError, first_line
 
 
 @dataclass(frozen=True)

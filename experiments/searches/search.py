@@ -8,8 +8,8 @@ from pathlib import Path
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from experiments.harness.errors import UserError, first_line
-from experiments.harness.oracles import REPORT
+from experiments.harness.running.errors import UserError, first_line
+from experiments.searches.oracles import REPORT
 
 TAG = "search"
 """Name of a fixed hyperparameter that says which search this is, so that no worker joins another one's chief."""

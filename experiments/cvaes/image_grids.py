@@ -7,18 +7,7 @@ import math
 
 import numpy as np
 
-from experiments.cvaes.plots import draw_curves, draw_latents, draw_tradeoff
-from experiments.harness.sheets import Sheet, image_grid, whole_scale
-
-__all__ = [
-    "draw_curves",
-    "draw_label_sweep",
-    "draw_latents",
-    "draw_reconstructions",
-    "draw_samples",
-    "draw_tradeoff",
-    "draw_wrong_labels",
-]
+from experiments.harness.reporting.image_grids import Sheet, image_grid, whole_scale
 
 RIGHT, WRONG = ("✓", "#00694B"), ("✗", "#B3261E")
 """Sign and colour of what the judge reads: the label asked for, or another."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import keras
 
-from experiments.harness import datasets, runs
-from experiments.harness.clock import Clock
-from experiments.harness.training import Checkpoint, TrainingDiverged, history_csv, save_model, train
+from experiments.harness.data import datasets
+from experiments.harness.running import runs
+from experiments.harness.running.clock import Clock
+from experiments.harness.running.training import Checkpoint, TrainingDiverged, history_csv, save_model, train
 
 
 @dataclass

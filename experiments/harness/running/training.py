@@ -18,8 +18,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from experiments.harness.errors import UserError, first_line
-from experiments.harness.runs import write_atomic
+from experiments.harness.running.errors import UserError, first_line
+from experiments.harness.running.runs import write_atomic
 
 DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, OSError, EOFError)
 """What reading a damaged `.npz` raises."""

@@ -10,8 +10,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
 
-from experiments.harness.errors import UserError
-from experiments.harness.interrupts import interruptible
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.interrupts import interruptible
 
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored")

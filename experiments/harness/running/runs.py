@@ -15,7 +15,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from experiments.harness.errors import UserError
+from experiments.harness.running.errors import UserError
 
 CONFIG, RECORD, WEIGHTS = "config.json", "record.json", "model.keras"
 

@@ -9,8 +9,8 @@ import statistics
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from experiments.harness.errors import UserError
-from experiments.harness.runs import read_json, write_atomic
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.runs import read_json, write_atomic
 
 INTRODUCTION = """# Results
 

@@ -1,13 +1,13 @@
 """Sheets of small images, laid out pixel by pixel: each image pixel becomes a square of whole pixels, so nothing blurs.
 
-Matplotlib is imported on first use, as in `experiments.harness.figures`.
+Matplotlib is imported on first use, as in `experiments.harness.reporting.figures`.
 """
 
 from functools import cache
 
 import numpy as np
 
-from experiments.harness.figures import DPI, new_figure, save_png
+from experiments.harness.reporting.figures import DPI, new_figure, save_png
 
 MARGIN, GAP, WIDE_GAP, NARROWEST = 16, 5, 22, 480  # in pixels
 SIDE = 100  # of an image on a sheet: the largest multiple of its own side up to this, in pixels

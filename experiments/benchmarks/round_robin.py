@@ -3,10 +3,10 @@
 import time
 from statistics import median
 
-from experiments.benchmarks.children import Child, ChildFailed
 from experiments.benchmarks.plan import make_rows, workloads
+from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.ratios import summarise
-from experiments.harness.clock import duration
+from experiments.harness.running.clock import duration
 
 BUILD_SECONDS = 10  # a guess at what building a model and its first steps take
 SLOW = 2  # times its seconds that a turn's single step takes: what is slower has one turn
@@ -92,7 +92,7 @@ class Turns:
         children = {}
         try:
             for row in self.rows:  # all import TensorFlow at the same time
-                children[row] = Child("experiments.benchmarks.services:RowService", row, self.sizes)
+                children[row] = Child("experiments.benchmarks.measurements:RowService", row, self.sizes)
             for row, child in children.items():
                 self._attempt(row, lambda _, child: child.wait(), child)
             for row, child in children.items():

@@ -10,7 +10,7 @@ import tensorflow as tf
 from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import native_precisions
-from experiments.harness import hardware, runs
+from experiments.harness.running import hardware, runs
 
 PRODUCT_SIDES = {"CPU": (1024, 2048, 4096), "GPU": (4096, 8192, 16384)}
 """Sides of the square matrices whose product's speed is the ceiling; the best one counts."""
@@ -39,7 +39,7 @@ class ProjectLoop:
     """Steps of this project's training, and predictions.
 
     Both kinds of training step go through Keras's own compiled `train_function` and end when the loss is known, as in
-    `harness.training.train`; they differ in where batches come from.
+    `harness.running.training.train`; they differ in where batches come from.
 
     Args:
         model: compiled.

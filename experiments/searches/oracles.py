@@ -16,7 +16,7 @@ from keras_tuner.engine.hyperparameters import Choice
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
-from experiments.harness.runs import write_json
+from experiments.harness.running.runs import write_json
 
 EPOCHS, PROMOTED = "tuner/epochs", "tuner/trial_id"
 """Values that Hyperband adds to a trial's: how long to train it, and which trial it is promoted from."""

@@ -1,7 +1,8 @@
 """Puts a trained model into a library, with its record: the weights that come with the repository.
 
-    python experiments/include_weights.py results/unet/oxford_iiit_pet/cpu/mp-tr-bce/seed-0 tfseg/weights/pets
-    python experiments/include_weights.py results/cvae/mnist/cpu/standard/seed-0 tfcvae/weights/mnist
+    python experiments/maintenance/include_weights.py results/unet/oxford_iiit_pet/cpu/mp-tr-bce/seed-0 \
+        tfseg/weights/pets
+    python experiments/maintenance/include_weights.py results/cvae/mnist/cpu/standard/seed-0 tfcvae/weights/mnist
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
 its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`. The SHA-256 of the weights is added to their
@@ -14,12 +15,12 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness import runs  # noqa: E402
-from experiments.harness.errors import UserError, run_main  # noqa: E402
-from experiments.harness.parser import Parser  # noqa: E402
+from experiments.harness.running import runs  # noqa: E402
+from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
 
 MAX_MIB = 12  # a repository keeps every version for good
 

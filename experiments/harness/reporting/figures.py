@@ -9,7 +9,7 @@ import textwrap
 
 import numpy as np
 
-from experiments.harness.runs import write_atomic
+from experiments.harness.running.runs import write_atomic
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette, which people with colour vision deficiencies tell apart, less its yellow."""

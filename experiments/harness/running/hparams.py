@@ -5,7 +5,7 @@ import types
 import typing
 from pathlib import Path
 
-from experiments.harness.errors import UserError
+from experiments.harness.running.errors import UserError
 
 
 def read_hparams(path, recipe, extra=None, without=()):

@@ -1,6 +1,6 @@
 """How every training script starts, once its options are known to be right."""
 
-from experiments.harness import hardware, runs
+from experiments.harness.running import hardware, runs
 
 
 def start(choice, args):

@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import signal
 
-from experiments.harness import hardware
-from experiments.harness.errors import first_line
+from experiments.harness.running import hardware
+from experiments.harness.running.errors import first_line
 
 START_SECONDS = 300  # that a process may take to import TensorFlow
 
