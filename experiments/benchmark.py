@@ -133,11 +133,10 @@ def main():
     folder = args.results / "benchmark" / folder_name(record["hardware"], preset, options)
     runs.write_json(folder / runs.RECORD, record)
     from experiments.benchmarks.report import write_page
-    from experiments.harness.reporting import report
-    from experiments.maintenance.sections import SECTIONS
+    from experiments.maintenance.summary import publish
 
     print(f"Page: {write_page(args.results)}")
-    print(f"Summary: {report.write_summary(args.results, SECTIONS)}")
+    publish(args.results)
     return int(any("failed" in row for part in record["workloads"].values() for row in part["rows"]))
 
 

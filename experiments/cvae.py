@@ -125,6 +125,7 @@ def main():
     if not machine:
         return 0
     from experiments.cvaes import run as cvae_run
+    from experiments.maintenance.summary import publish
 
     if not record:
         preset = pick_preset(args.preset, machine.device)
@@ -132,7 +133,9 @@ def main():
         if args.dry_run:
             return run.describe()
         if not again:
-            return run.run(force=args.force)
+            status = run.run(force=args.force)
+            publish(args.results)
+            return status
         if not run.left():
             return run.draw_wrong_labels_again()
         record = included.find(choice, request, run.folder, run.left())

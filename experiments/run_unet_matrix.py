@@ -124,6 +124,7 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
+    from experiments.maintenance.summary import publish
     from experiments.unets import matrix as unet_matrix
 
     check_names(args, options)
@@ -135,7 +136,11 @@ def main():
     if TUTORIAL in args.variants and options.keys() - {"image_size"}:
         print(f"{TUTORIAL} keeps the article's own recipe: of these options it takes --image-size alone.")
     matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)
-    return matrix.describe() if args.dry_run else matrix.run(force=args.force)
+    if args.dry_run:
+        return matrix.describe()
+    status = matrix.run(force=args.force)
+    publish(args.results)
+    return status
 
 
 if __name__ == "__main__":

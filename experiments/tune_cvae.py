@@ -44,11 +44,17 @@ def main():
     if not machine:
         return 0
     from experiments.cvaes import tuning as cvae_tuning
+    from experiments.maintenance.summary import publish
     from experiments.searches.study import Study
 
     task = cvae_tuning.CVAETask(choice, model, pick_preset(args.preset, machine.device), args.seed, machine)
     study = Study(task, args, args.max_epochs or task.max_epochs(), role)
-    return study.describe() if args.dry_run else study.run(force=args.force)
+    if args.dry_run:
+        return study.describe()
+    status = study.run(force=args.force)
+    if role != "worker":
+        publish(args.results)
+    return status
 
 
 if __name__ == "__main__":

@@ -37,13 +37,19 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
+    from experiments.maintenance.summary import publish
     from experiments.searches.study import Study
     from experiments.unets import tuning as unet_tuning
 
     preset = pick_preset(args.preset, machine.device, choice.name)
     task = unet_tuning.UNetTask(choice, preset, args.seed, machine)
     study = Study(task, args, args.max_epochs or task.max_epochs(), role)
-    return study.describe() if args.dry_run else study.run(force=args.force)
+    if args.dry_run:
+        return study.describe()
+    status = study.run(force=args.force)
+    if role != "worker":
+        publish(args.results)
+    return status
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from experiments.harness.reporting.report import read_records
 from experiments.maintenance.readme import fill_tables
-from experiments.maintenance.sections import SECTIONS
+from experiments.maintenance.summary import sections
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "results" / "summary.md"]
@@ -22,7 +22,7 @@ def test_the_tables_of_the_readme_are_those_of_the_records():
 def test_the_summary_is_that_of_the_records():
     summary = (ROOT / "results" / "summary.md").read_text()
     for record in read_records(ROOT / "results"):
-        section = SECTIONS[record["experiment"]]
+        section = sections()[record["experiment"]].write
         records = [r for r in read_records(ROOT / "results") if r["experiment"] == record["experiment"]]
         assert section(records, ROOT / "results") in summary
 

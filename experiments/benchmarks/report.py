@@ -247,3 +247,6 @@ def _number(value):
     if value < 1:
         return f"{value:.3g}"
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+SECTIONS = (report.Section("benchmark", 9, benchmark_section, short_table),)

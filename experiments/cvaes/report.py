@@ -270,3 +270,9 @@ def _training(record):
     parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
     seen = record.get("images_seen")
     return ", ".join(parts + [f"{seen:,} images seen"] * bool(seen)) or None
+
+
+SECTIONS = (
+    report.Section("judge", 2, judge_section),
+    report.Section("cvae", 3, cvae_section, short_table),
+)

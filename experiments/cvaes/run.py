@@ -16,7 +16,6 @@ from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.experiment import Experiment, Training
-from experiments.maintenance.sections import SECTIONS
 from tfcvae.data import InputData
 from tfcvae.judge import predict_labels
 from tfcvae.pretrained import load_judge, load_model
@@ -85,13 +84,12 @@ class Run(Experiment):
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
     def wrap_up(self):
-        """Draws what compares models, publishes the pictures of the dataset's first model, writes the summary."""
-        print("Writing the summary ...", flush=True)
+        """Draws what compares models, publishes the pictures of the dataset's first model."""
+        print("Drawing the pictures ...", flush=True)
         records = report.read_records(self.results)
         draw_pictures([r for r in records if self._is_mine(r)], self.results)
         self._publish(records)
-        path = report.write_summary(self.results, SECTIONS)
-        print(f"Summary: {path}\nPictures: {self.folder}")
+        print(f"Pictures: {self.folder}")
 
     def draw_wrong_labels_again(self):
         """Makes `wrong_labels.png` of each model again, from its weights; all of them have been trained."""

@@ -12,34 +12,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.benchmarks import report as benchmark_report  # noqa: E402
-from experiments.cvaes import report as cvae_report  # noqa: E402
 from experiments.harness.reporting import report  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.harness.running.runs import write_atomic  # noqa: E402
-from experiments.unets import report as unet_report  # noqa: E402
-
-SHORT_TABLES = {
-    "unet": unet_report.short_table,
-    "cvae": cvae_report.short_table,
-    "benchmark": benchmark_report.short_table,
-}
-"""By experiment, which is the first part of FOLDER."""
+from experiments.maintenance.summary import sections  # noqa: E402
 
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def fill_tables(text, results):
     """Returns a Markdown text with every table block filled from the records below `results`."""
-    records = report.read_records(results)
+    records, known = report.read_records(results), sections()
 
     def fill(match):
         head, folder, end = match.groups()
         run = [record for record in records if record["folder"].startswith(f"{folder}/")]
         if not run:
             raise UserError(f"README.md asks for the table of {folder}, and {results} has no record of it.")
-        return f"{head}\n{SHORT_TABLES[run[0]['experiment']](run)}\n\n{end}"
+        return f"{head}\n{known[run[0]['experiment']].short_table(run)}\n\n{end}"
 
     return BLOCK.sub(fill, text)
 

@@ -196,3 +196,6 @@ def _is_trained_with(model, best):
     config = field(model, "config") or {}
     config = config | {"latent_dim": (config.get("latent_shape") or [None])[-1]}
     return all(name in config and config[name] == value for name, value in (best or {}).items())
+
+
+SECTIONS = (report.Section("tuning", 8, tuning_section),)

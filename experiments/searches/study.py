@@ -18,11 +18,9 @@ import keras
 import numpy as np
 
 from experiments.harness.data import datasets
-from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.clock import Clock
 from experiments.harness.running.training import Checkpoint, TrainingDiverged, train
-from experiments.maintenance.sections import SECTIONS
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
 from experiments.searches.folder import BEST, CONFIG, TABLE, WORK, choose_folder
 from experiments.searches.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text
@@ -77,7 +75,7 @@ class Study:
         print("Nothing was written.")
 
     def run(self, force=False):
-        """Searches, then writes record, pictures and summary; a worker only searches.
+        """Searches, then writes record and pictures; a worker only searches.
 
         Returns:
             Exit code: 1 where the search gave up after failures, or no trial ended well.
@@ -217,8 +215,6 @@ class Study:
         record = runs.read_json(path)
         runs.write_atomic(self.folder / TABLE, trials_csv(record))
         draw_pictures(record, self.folder)
-        summary = report.write_summary(Path(self.args.results), SECTIONS)
-        print(f"Summary: {summary}")
         if good:
             print(f"Best: {self.task.title} {good[0]['score']:.4f}, in {self.folder / BEST}")
         if self.oracle.gave_up():

@@ -10,7 +10,6 @@ from experiments.harness.data import datasets
 from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
-from experiments.maintenance.sections import SECTIONS
 from experiments.unets import report as unet_report
 from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
 from experiments.unets.training import PetData, build_model
@@ -115,13 +114,11 @@ class Matrix(Experiment):
         }
 
     def wrap_up(self):
-        """Draws curves and comparison, and writes the summary."""
-        print("Writing the summary ...", flush=True)
+        """Draws curves and comparison."""
+        print("Drawing the pictures ...", flush=True)
         self._draw_comparison()
         records = [r for r in report.read_records(self.results) if self.folder in (self.results / r["folder"]).parents]
         unet_report.draw_pictures(records, self.results)
-        path = report.write_summary(self.results, SECTIONS)
-        print(f"Summary: {path}")
 
     def _draw_comparison(self):
         """The same seeded test images across all finished variants, from their saved weights (lowest seed of each)."""

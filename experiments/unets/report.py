@@ -245,3 +245,6 @@ def _training(record):
     parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
     seen = record.get("images_seen")
     return ", ".join(parts + [f"{seen:,} images seen"] * bool(seen)) or None
+
+
+SECTIONS = (report.Section("unet", 1, unet_section, short_table),)

@@ -6,6 +6,8 @@ The skeleton knows records, not experiments: what an experiment's section says i
 import csv
 import json
 import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -21,14 +23,31 @@ page from all the records they find, so edits made by hand are lost.
 MISSING = "–"
 
 
+@dataclass(frozen=True)
+class Section:
+    """What an experiment adds to the summary; a folder's `report.py` lists its own as `SECTIONS`.
+
+    Attributes:
+        experiment: the name in records.
+        place: on the page; smaller numbers come first.
+        write: maps `(records, results_dir)`, the records of the experiment, to Markdown that opens with a level-2
+            heading.
+        short_table: maps the records of one run folder to the table that README.md shows; None where it shows none.
+    """
+
+    experiment: str
+    place: int
+    write: Callable
+    short_table: Callable | None = None
+
+
 def write_summary(results_dir, sections):
     """Writes `summary.md` from all records under a folder, atomically.
 
     Args:
         results_dir: folder that holds the records, at any depth; `summary.md` goes there.
-        sections: `{experiment: function}` in the page's order. A function maps `(records, results_dir)`, the records of
-            its experiment, to Markdown that opens with a level-2 heading. Experiments that have records but no function
-            are listed by folder.
+        sections: `{experiment: function}` in the page's order. The functions are `Section.write`. Experiments that have
+            records but no function are listed by folder.
 
     Returns:
         Path of the page.
