@@ -133,6 +133,40 @@ def test_finished_training_only_loads_its_best_weights(whole):
     assert path.read_bytes() == before
 
 
+# Averaged weights
+
+
+def averaging(momentum=0.5):
+    return keras.optimizers.SGD(0.01, use_ema=True, ema_momentum=momentum)
+
+
+def test_averages_are_validated_and_kept_while_training_goes_on_with_its_own_weights(tmp_path):
+    plain, plain_progress = run(tmp_path / "plain.npz", optimizer=keras.optimizers.SGD(0.01))
+    seen = []
+
+    def on_step(epoch, step, steps):
+        seen.append([np.array(v) for v in model.trainable_variables])
+
+    model = make_model(0, averaging())
+    checkpoint = Checkpoint(tmp_path / "a.npz", model, {})
+    progress = train(model, Lines(), VALIDATION, EPOCHS, checkpoint, "loss", "min", on_step=on_step)
+    assert [row["loss"] for row in progress.history] == [row["loss"] for row in plain_progress.history]
+    averages = seen[0]  # after the first step the average is that step's weights, then half of it moves on
+    for step, weights in enumerate(seen[1 : progress.best_epoch * Lines.steps], 1):
+        averages = [0.5 * average + 0.5 * weight for average, weight in zip(averages, weights, strict=True)]
+    for weight, average in zip(model.trainable_variables, averages, strict=True):
+        np.testing.assert_allclose(np.asarray(weight), average, rtol=1e-4, atol=1e-6)
+    assert progress.history[-1]["val_loss"] != plain_progress.history[-1]["val_loss"]
+
+
+def test_resumed_averages_are_the_uninterrupted_ones(tmp_path):
+    uninterrupted = run(tmp_path / "whole.npz", optimizer=averaging())
+    interrupted(tmp_path / "cut.npz", 2, seed=3, optimizer=averaging())  # another seed: nothing was saved before
+    assert untimed(run(tmp_path / "cut.npz", seed=99, optimizer=averaging())[1]) != untimed(uninterrupted[1])
+    interrupted(tmp_path / "again.npz", 2, optimizer=averaging())
+    assert_same(uninterrupted, run(tmp_path / "again.npz", seed=99, optimizer=averaging()))
+
+
 @pytest.fixture
 def float16():
     keras.mixed_precision.set_dtype_policy("mixed_float16")  # set back by conftest.py

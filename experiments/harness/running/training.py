@@ -7,6 +7,7 @@ optimizer (step and loss scale included), seed generators, the best weights and 
 of an epoch is a function of its number alone.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from experiments.harness.running.errors import UserError, first_line
 from experiments.harness.running.runs import write_atomic
@@ -70,7 +72,8 @@ class Checkpoint:
         self.best_weights = None
 
     def _variables(self):
-        return self.model.variables + self.model.optimizer.variables
+        beside = getattr(self.model, "training_variables", [])  # of networks that train along and are not saved
+        return self.model.variables + self.model.optimizer.variables + beside
 
     def save(self, progress):
         arrays = {f"state_{i}": np.asarray(v) for i, v in enumerate(self._variables())}
@@ -118,8 +121,8 @@ def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max"
     """Trains a compiled, built model and leaves it with its best weights on validation.
 
     Args:
-        model: compiled with its loss, its metrics and an optimizer. Not one with `use_ema=True`: Keras overwrites the
-            weights with their average at the end of every `fit`, and there is one `fit` an epoch.
+        model: compiled with its loss, its metrics and an optimizer. With the optimizer's `use_ema=True`, the averaged
+            weights are validated and kept as the best, while training goes on with its own.
         data: has `epoch(number)`, a dataset of the batches of that epoch, a function of its number alone; `steps` and
             `batch_size`.
         validation: a dataset.
@@ -136,19 +139,21 @@ def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max"
         TrainingDiverged: when the loss is NaN or infinite; the checkpoint before it stays.
     """
     progress = checkpoint.restore()
+    fit_epoch = _epoch_runner(model)
     for epoch in range(progress.epochs_done, epochs):
         started = time.perf_counter()
-        logs = _fit_epoch(model, data, epoch, on_step)
+        logs = fit_epoch(data, epoch, on_step)
         seconds = time.perf_counter() - started
-        scores = model.evaluate(validation, verbose=0, return_dict=True)
-        value = scores[monitor]
-        if (
-            progress.best is None
-            or np.isnan(progress.best)
-            or (value - progress.best) * (1 if mode == "max" else -1) > 0
-        ):
-            progress.best, progress.best_epoch = value, epoch + 1
-            checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
+        with averaged_weights(model):
+            scores = model.evaluate(validation, verbose=0, return_dict=True)
+            value = scores[monitor]
+            if (
+                progress.best is None
+                or np.isnan(progress.best)
+                or (value - progress.best) * (1 if mode == "max" else -1) > 0
+            ):
+                progress.best, progress.best_epoch = value, epoch + 1
+                checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
         progress.seconds += seconds
         images = data.steps * data.batch_size
         progress.history.append(
@@ -169,27 +174,69 @@ def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max"
     return progress
 
 
-def _fit_epoch(model, data, epoch, on_step):
-    watch = _Watch(epoch, data.steps, on_step)
-    history = model.fit(
-        data.epoch(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch]
-    )
-    return {name: float(values[-1]) for name, values in history.history.items()}
+@contextlib.contextmanager
+def averaged_weights(model):
+    """Holds the averages of a model's weights in their place, where its optimizer keeps any (`use_ema=True`)."""
+    own = _own_weights(model)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    yield
+    _assign(model, own)
+
+
+def _own_weights(model):
+    """A copy of the trained weights, to be put back where averages take their place; else None."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss scale
+    return [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables] if optimizer.use_ema else None
+
+
+def _assign(model, weights):
+    for variable, value in zip(model.trainable_variables, weights or [], strict=bool(weights)):
+        variable.assign(value)
+
+
+def _epoch_runner(model):
+    """What trains a model for an epoch: a function of the data, the epoch and `on_step` that returns the metrics."""
+    if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
+        from experiments.harness.running.several_steps import SeveralSteps
+
+        several = SeveralSteps(model)
+
+        def run(data, epoch, on_step):
+            watch = _Watch(epoch, data.steps, on_step)
+            return several.epoch(data.epoch(epoch), watch.check)
+
+        return run
+
+    def fit(data, epoch, on_step):
+        watch = _Watch(epoch, data.steps, on_step)
+        history = model.fit(
+            data.epoch(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch]
+        )
+        _assign(model, watch.own_weights)  # Keras ends every `fit` with the averages in their place
+        return {name: float(values[-1]) for name, values in history.history.items()}
+
+    return fit
 
 
 class _Watch(keras.callbacks.Callback):
-    """Reports each step, and stops at the first loss that is no number."""
+    """Reports each step, stops at the first loss that is no number, and remembers the weights that were trained."""
 
     def __init__(self, epoch, steps, on_step):
         super().__init__()
-        self.epoch, self.steps, self.on_step = epoch, steps, on_step
+        self.epoch, self.steps, self.on_step, self.own_weights = epoch, steps, on_step, None
+
+    def check(self, step, loss):
+        """Called with how many steps of the epoch are done, and the loss."""
+        if not np.isfinite(loss):
+            raise TrainingDiverged(f"the loss became {loss} at step {step} of epoch {self.epoch + 1}")
+        if self.on_step:
+            self.on_step(self.epoch + 1, step, self.steps)
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss):
-            raise TrainingDiverged(f"the loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}")
-        if self.on_step:
-            self.on_step(self.epoch + 1, batch + 1, self.steps)
+        self.check(batch + 1, (logs or {}).get("loss", 0.0))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.own_weights = _own_weights(self.model)
 
 
 def save_model(model, path):
