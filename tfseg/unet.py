@@ -9,17 +9,21 @@ import keras
 from keras import layers
 
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS, double_conv
+from tfseg.encoders import ENCODER_DEPTH, encode
 
 
 def build_unet(
     input_shape=(128, 128, 3),
     classes=1,
     filters=64,
-    depth=4,
+    depth=None,
     down="maxpool",
     up="transpose",
     normalization="batch",
     dropout=0.0,
+    encoder=None,
+    encoder_weights=None,
+    fixed_statistics=False,
     name="unet",
 ):
     """Builds a U-Net that maps an image to per-pixel logits.
@@ -28,46 +32,75 @@ def build_unet(
         input_shape: `(height, width, channels)`; height and width must be divisible by `2**depth`. Values in [0, 1].
         classes: channels of the output: 1 for a binary mask (sigmoid), more for one channel a class (softmax).
         filters: channels of the first level; each level down doubles them.
-        depth: how many times the resolution is halved.
-        down: a name in `tfseg.blocks.DOWN_BLOCKS`: `"maxpool"`, `"strided"`.
+        depth: how many times the resolution is halved: 4 where nothing is said, and with an `encoder` as often as it
+            does, or fewer times.
+        down: a name in `tfseg.blocks.DOWN_BLOCKS`: `"maxpool"`, `"strided"`; an `encoder` takes its place.
         up: a name in `tfseg.blocks.UP_BLOCKS`: `"transpose"`, `"upsample"`.
         normalization: `"batch"`, `"group"`, `"layer"` or `None`; `"sync_batch"` takes batch statistics over all
-            replicas of `tf.distribute`.
-        dropout: rate in [0, 1) after the two deepest blocks (the last encoder level and the bottleneck).
+            replicas of `tf.distribute`. An `encoder` has its own.
+        dropout: rate in [0, 1) after the two deepest blocks (the last encoder level and the bottleneck), and with an
+            `encoder` after its last feature map.
+        encoder: a ready-made way down instead of double convolutions: `"efficientnet-lite0"` or the name of a
+            `keras.applications` backbone, for RGB; see `tfseg.encoders.encode`.
+        encoder_weights: `None` for random ones, `"imagenet"`, or the path of a file; likewise.
+        fixed_statistics: keep the mean and variance of the encoder's batch normalization as they are; likewise.
         name: the model's name.
 
     Returns:
         A `keras.Model` from `(batch, height, width, channels)` to float32 logits `(batch, height, width, classes)`.
 
     Raises:
-        ValueError: for a size that `2**depth` does not divide, a count below 1, or an unknown block or normalization.
+        ValueError: for a size that `2**depth` does not divide, a count below 1, an unknown block, normalization or
+            encoder, and weights that can't be had.
 
     Example:
 
     >>> model = build_unet((128, 128, 3), filters=16, down="strided", up="upsample")
     >>> model.output_shape
     (None, 128, 128, 1)
+    >>> model = build_unet((128, 128, 3), filters=16, encoder="efficientnet-lite0", encoder_weights="imagenet")
     """
+    if depth is None:
+        depth = 4 if encoder is None else ENCODER_DEPTH
     _check(input_shape, classes, filters, depth, dropout)
     down_block, up_block = DOWN_BLOCKS[down], UP_BLOCKS[up]
 
-    inputs = x = keras.Input(input_shape, name="image")
+    inputs = keras.Input(input_shape, name="image")
+    if encoder is None:
+        skips, x = _way_down(inputs, filters, depth, down_block, normalization, dropout)
+    else:
+        features = encode(inputs, encoder, encoder_weights, fixed_statistics)[:depth]
+        skips, x = _way_down_of(features, inputs, filters, depth, normalization, dropout)
+
+    for level in reversed(range(depth)):
+        x = up_block(x, filters * 2**level, normalization, name=f"up{level + 1}")
+        if skips[level] is not None:
+            x = layers.Concatenate(name=f"skip{level + 1}")([skips[level], x])
+        x = double_conv(x, filters * 2**level, normalization, name=f"decoder{level + 1}")
+
+    logits = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+def _way_down(x, filters, depth, down_block, normalization, dropout):
+    """Returns the skips, finest first, and the bottleneck."""
     skips = []
     for level in range(depth):
         rate = dropout if level == depth - 1 else 0.0
         x = double_conv(x, filters * 2**level, normalization, rate, name=f"encoder{level + 1}")
         skips.append(x)
         x = down_block(x, filters * 2**level, normalization, name=f"down{level + 1}")
+    return skips, double_conv(x, filters * 2**depth, normalization, dropout, name="bottleneck")
 
-    x = double_conv(x, filters * 2**depth, normalization, dropout, name="bottleneck")
 
-    for level in reversed(range(depth)):
-        x = up_block(x, filters * 2**level, normalization, name=f"up{level + 1}")
-        x = layers.Concatenate(name=f"skip{level + 1}")([skips[level], x])
-        x = double_conv(x, filters * 2**level, normalization, name=f"decoder{level + 1}")
-
-    logits = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+def _way_down_of(features, image, filters, depth, normalization, dropout):
+    """As `_way_down`, from an encoder's feature maps; a double convolution of the image is the finest skip."""
+    if len(features) < depth or features[-1] is None:
+        raise ValueError(f"depth must be a number of halvings that the encoder does. Received: depth={depth}")
+    *finer, x = features
+    if dropout:
+        x = layers.Dropout(dropout, name="bottleneck_dropout")(x)
+    return [double_conv(image, filters, normalization, name="detail"), *finer], x
 
 
 def _check(input_shape, classes, filters, depth, dropout):
