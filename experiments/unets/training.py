@@ -4,11 +4,13 @@ import keras
 
 from experiments.harness.data import datasets
 from experiments.harness.running.schedules import OneCycle
-from experiments.unets.recipes import BUILTIN_SIZES, TUTORIAL
+from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
 from tfseg import shapes
 from tfseg.data import TARGETS
+from tfseg.encoders import PREFIX
 from tfseg.losses import LOSSES
 from tfseg.metrics import ForegroundIoU
+from tfseg.optimizers import RatedAdamW
 from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 
@@ -70,28 +72,42 @@ def build_model(recipe, seed, steps, target="foreground", xla=False, synchronize
         synchronized: take batch statistics over all replicas of `tf.distribute`.
     """
     keras.utils.set_random_seed(seed)
-    shape, channels = (recipe.image_size, recipe.image_size, 3), TARGETS[recipe.target]
-    normalization = "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization
-    if recipe.variant.network == TUTORIAL:
-        model = build_tutorial_unet(shape, recipe.filters, channels)
-    else:
-        model = build_unet(
-            shape,
-            channels,
-            recipe.filters,
-            recipe.depth,
-            recipe.variant.down,
-            recipe.variant.up,
-            normalization,
-            recipe.dropout,
-        )
-    rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
-    if recipe.weight_decay:
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    else:
-        optimizer = keras.optimizers.Adam(rate)
+    model = _network(recipe, "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization)
     metrics = [ForegroundIoU(recipe.target, target)]
-    model.compile(optimizer, LOSSES[recipe.variant.loss], metrics=metrics, jit_compile=xla)
-    optimizer.build(model.trainable_variables)
+    loss = LOSSES[recipe.variant.loss]
+    model.compile(_optimizer(recipe, model, steps), loss, metrics=metrics, jit_compile=xla)
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _network(recipe, normalization):
+    shape, channels = (recipe.image_size, recipe.image_size, 3), TARGETS[recipe.target]
+    parts = recipe.variant
+    if parts.is_tutorial:
+        return build_tutorial_unet(shape, recipe.filters, channels, learn_statistics=parts.network != TUTORIAL)
+    way_down = {"down": parts.down}
+    if parts.network == ENCODER:
+        way_down = {"encoder": parts.down, "encoder_weights": parts.weights}
+    return build_unet(
+        shape,
+        channels,
+        recipe.filters,
+        recipe.depth,
+        up=parts.up,
+        normalization=normalization,
+        dropout=recipe.dropout,
+        **way_down,
+    )
+
+
+def _optimizer(recipe, model, steps):
+    rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
+    averaging = {"use_ema": recipe.ema > 0, "ema_momentum": recipe.ema}
+    if not recipe.weight_decay:
+        return keras.optimizers.Adam(rate, **averaging)
+    slow = recipe.encoder_rate != 1
+    factors = {PREFIX: recipe.encoder_rate} if slow else {}
+    optimizer = RatedAdamW(rate, weight_decay=recipe.weight_decay, factors=factors, **averaging)
+    encoder = [variable for variable in model.trainable_variables if slow and variable.path.startswith(PREFIX)]
+    optimizer.exclude_from_weight_decay(encoder, ["bias", "gamma", "beta"])
+    return optimizer

