@@ -1,4 +1,5 @@
-"""The trained models that come with this package: for each of some datasets a conditional VAE and its judge.
+"""Trained models: those that come with this package, for each of some datasets a conditional VAE and its judge, and
+your own files.
 
 Beside each file of weights lies its record: what it was trained on and how it scores. Keras is imported only to load.
 """
@@ -6,6 +7,7 @@ Beside each file of weights lies its record: what it was trained on and how it s
 import hashlib
 import json
 import re
+import zipfile
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -30,10 +32,10 @@ def read_record(name):
 
 
 def load_model(name, dtype="float32"):
-    """Loads the included conditional VAE of a dataset, for prediction.
+    """Loads the included conditional VAE of a dataset, or one of your own, for prediction.
 
     Args:
-        name: one of `included()`.
+        name: one of `included()`, or the path of a file that ends in `.keras`.
         dtype: precision policy to predict in, where the model was trained in half precision; one that was trained in
             float32 stays so. Float32 gives the same images on every machine, and needs no hardware for bfloat16.
 
@@ -41,7 +43,8 @@ def load_model(name, dtype="float32"):
         A `tfcvae.model.CVAE`, not compiled.
 
     Raises:
-        ValueError: for another name, with the known in its message, and for weights that are not those of their record.
+        ValueError: for another name, with the known in its message, for a file that can't be loaded or holds another
+            model, and for included weights that are not those of their record.
 
     Example:
 
@@ -49,9 +52,12 @@ def load_model(name, dtype="float32"):
     >>> model.sample([3, 1, 4], seed=0).shape
     (3, 32, 32, 3)
     """
-    import tfcvae.model  # noqa: F401, registers the class that Keras loads
+    from tfcvae.model import CVAE
 
-    return _load(name, dtype)
+    model = _load(name, dtype)
+    if not isinstance(model, CVAE):
+        raise ValueError(f"{name} is no conditional VAE. Received: a {type(model).__name__} named {model.name}")
+    return model
 
 
 def load_judge(name, dtype="float32"):
@@ -68,13 +74,29 @@ def load_judge(name, dtype="float32"):
 def _load(name, dtype):
     import keras
 
-    path, record = _path(name), read_record(name)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != record["weights_sha256"]:
-        raise ValueError(f"{path} is not the file of its record, {path.stem}.json; restore both")
-    model = keras.models.load_model(path, compile=False)
+    if str(name).endswith(".keras"):
+        model = _load_file(Path(name))
+    else:
+        path, record = _path(name), read_record(name)
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record["weights_sha256"]:
+            raise ValueError(f"{path} is not the file of its record, {path.stem}.json; restore both")
+        model = keras.models.load_model(path, compile=False)
     copy = keras.models.model_from_json(re.sub(r'"mixed_b?float16"', f'"{dtype}"', model.to_json()))
     copy.set_weights(model.get_weights())
     return copy
+
+
+def _load_file(path):
+    import keras
+
+    try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):  # Keras would call it missing
+                raise ValueError("cut short, or not written by Keras")
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras lets whatever its parsers raise through
+        problem = (getattr(error, "strerror", None) or str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} is no model that Keras can load ({problem[:200]})") from error
 
 
 def _path(name):

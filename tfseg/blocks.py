@@ -9,7 +9,7 @@ References:
     - Odena et al. 2016, "Deconvolution and Checkerboard Artifacts" (resize + convolution for transposed convolution).
 """
 
-from keras import layers
+from keras import layers, ops
 
 from tfseg.normalization import BatchNormalization
 from tfseg.registry import Registry
@@ -88,5 +88,21 @@ def transpose(x, filters, normalization, name):
 @UP_BLOCKS.register("upsample")
 def upsample(x, filters, normalization, name):
     """Bilinear upsampling by 2, then a 3x3 convolution: doubles the resolution without checkerboards."""
-    x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_bilinear")(x)
+    if None in x.shape[1:3]:
+        x = _bilinear(x, name)
+    else:
+        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_bilinear")(x)
     return layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv")(x)
+
+
+def _bilinear(x, name):
+    """Bilinear upsampling by 2 of a feature map of unknown size, which Keras's layer can't compile.
+
+    A pixel of the result is three quarters of its source and a quarter of the next: the nearest source, blurred by
+    (1, 2, 1) / 4 along each axis. Reflected, the edges are repeated, since each pixel is there twice.
+    """
+    x = layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    for number in (1, 2):
+        x = layers.AveragePooling2D(2, strides=1, name=f"{name}_blur{number}")(x)
+    return x

@@ -1,8 +1,9 @@
-"""From TFDS examples of Oxford-IIIT Pet to batches of (image, target).
+"""From TFDS examples of a segmentation dataset to batches of (image, target).
 
-A dataset example holds `image` (uint8, any size) and `segmentation_mask` (uint8, 1 = pet, 2 = background, 3 = border;
-Parkhi et al. 2012). The trimap travels through resizing and augmentation as it is, always resampled nearest, and turns
-into a target last, under one of three policies (`TARGETS`).
+A dataset example holds `image` (uint8, any size) and `segmentation_mask`. In Oxford-IIIT Pet that is a trimap (uint8,
+1 = pet, 2 = background, 3 = border; Parkhi et al. 2012). It travels through resizing and augmentation as it is, always
+resampled nearest, and turns into a target last, under one of three policies (`TARGETS`). Under a fourth, `IDS`, masks
+hold class ids, 255 (`tfseg.classes.IGNORE`) where a pixel is to be ignored, and are the target as they are.
 """
 
 import os
@@ -12,39 +13,13 @@ import weakref
 
 import tensorflow as tf
 
+from tfseg.checks import in_one_line
+from tfseg.classes import IGNORE
+from tfseg.targets import BACKGROUND, IDS, checked_examples, counted, target_from_trimap
+
 PARALLEL_CALLS = os.cpu_count() or 1
 CACHES = ("memory", "disk", "none")
 SHUFFLE_BYTES = 128 * 2**20  # of images in the shuffle buffer, where they are not in memory anyway
-PET, BACKGROUND, BORDER = 1, 2, 3
-
-TARGETS = {
-    "foreground": 1,  # pet and border (1) against background (0)
-    "pet": 1,  # pet (1) against border and background (0)
-    "trimap": 3,  # pet (0), background (1), border (2), as in the article
-}
-"""Target policies and the logit channels each one asks for."""
-
-
-def target_from_trimap(trimap, policy):
-    """Turns a trimap into a training target.
-
-    Args:
-        trimap: uint8 tensor or array of {1, 2, 3}, any shape.
-        policy: a name in `TARGETS`.
-
-    Returns:
-        Uint8 of the same shape: {0, 1} for `"foreground"` and `"pet"`, {0, 1, 2} for `"trimap"`.
-
-    Raises:
-        ValueError: for an unknown policy.
-    """
-    if policy == "foreground":
-        return tf.cast(tf.not_equal(trimap, BACKGROUND), tf.uint8)
-    if policy == "pet":
-        return tf.cast(tf.equal(trimap, PET), tf.uint8)
-    if policy == "trimap":
-        return tf.cast(trimap, tf.uint8) - 1
-    raise ValueError(f"Unknown target policy. Choose one of: {', '.join(TARGETS)}. Received: {policy!r}")
 
 
 def resize_example(example, size):
@@ -62,7 +37,7 @@ def resize_example(example, size):
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8), trimap
 
 
-def augment(images, trimaps, seed, size, strength=1.0):
+def augment(images, trimaps, seed, size, strength=1.0, outside=BACKGROUND):
     """Flips, scales, crops and recolours a batch; image and trimap go through the same geometry.
 
     Each image gets a horizontal flip with probability 1/2; a window of random position whose side is 0.69 to 1.1 times
@@ -76,6 +51,7 @@ def augment(images, trimaps, seed, size, strength=1.0):
         seed: int tensor of shape `(2,)`.
         size: side of the output, in pixels.
         strength: 0 resizes only; 1 is the default; larger is stronger.
+        outside: what the trimap says of pixels that lie outside the image.
 
     Returns:
         `(images, trimaps)`: float32 `(batch, size, size, 3)` in [0, 1], uint8 `(batch, size, size, 1)` in {1, 2, 3}.
@@ -84,7 +60,7 @@ def augment(images, trimaps, seed, size, strength=1.0):
     batch = tf.shape(images)[0]
     boxes = _random_boxes(batch, seeds[0], strength)
     images = _crop(images, boxes, size, "bilinear", outside=0) / 255.0
-    trimaps = tf.cast(_crop(trimaps, boxes, size, "nearest", outside=BACKGROUND), tf.uint8)
+    trimaps = tf.cast(_crop(trimaps, boxes, size, "nearest", outside), tf.uint8)
     return _colour_jitter(images, seeds[1], strength), trimaps
 
 
@@ -131,23 +107,24 @@ class TrainingData:
         size: side of the training images, in pixels.
         batch_size: images a step; the last, incomplete batch of an epoch is dropped (a dataset smaller than a batch is
             one batch).
-        policy: a name in `TARGETS`.
+        policy: a name in `TARGETS`, or `"ids"`; under this, what an augmented image shows outside the photo is ignored.
         seed: of shuffling and augmentation.
         augmentation: strength, 0 for none; see `augment`.
         cache: a name in `CACHES`.
         cache_folder: where `"disk"` puts a folder of its own, filled at once and deleted with this object; by default
             among the system's temporary files, which some systems keep in memory.
+
+    Raises:
+        ValueError: for a dataset of unknown size, and as `checked_examples`.
     """
 
     def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0, cache="memory", cache_folder=None):
-        self.count = int(examples.cardinality())
-        if self.count < 1:
-            raise ValueError(f"examples must be a dataset of known size, not empty. Received: cardinality={self.count}")
+        self.count = counted(examples)
         self.batch_size = min(batch_size, self.count)
         self.steps = self.count // self.batch_size
         self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation
         stored = size * 5 // 4 if augmentation else size
-        self._stored = examples.map(lambda e: resize_example(e, stored), PARALLEL_CALLS)
+        self._stored = checked_examples(examples, policy).map(lambda e: resize_example(e, stored), PARALLEL_CALLS)
         self._stored = _cached(self._stored, cache, cache_folder, self)
         in_buffer = max(self.batch_size, SHUFFLE_BYTES // (4 * stored**2))
         self._shuffled_at_once = self.count if cache == "memory" else min(self.count, in_buffer)
@@ -159,7 +136,8 @@ class TrainingData:
             images, trimaps = batch
             if self.augmentation:
                 seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
-                images, trimaps = augment(images, trimaps, seed, self.size, self.augmentation)
+                outside = IGNORE if self.policy == IDS else BACKGROUND
+                images, trimaps = augment(images, trimaps, seed, self.size, self.augmentation, outside)
             else:
                 images = tf.cast(images, tf.float32) / 255.0
             return images, target_from_trimap(trimaps, self.policy)
@@ -181,8 +159,9 @@ def _cached(images, cache, folder, owner):
     folder = tempfile.mkdtemp(prefix="cache-", dir=folder)
     weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
     images = images.cache(os.path.join(folder, "images"))
-    for _ in images.batch(64):  # TensorFlow's file cache is of use only once a whole pass has filled it
-        pass
+    with in_one_line():
+        for _ in images.batch(64):  # TensorFlow's file cache is of use only once a whole pass has filled it
+            pass
     return images
 
 
@@ -196,7 +175,7 @@ def evaluation_data(examples, size, batch_size, policy, cache="memory"):
         image, trimap = resize_example(example, size)
         return tf.cast(image, tf.float32) / 255.0, target_from_trimap(trimap, policy)
 
-    prepared = examples.map(prepare, PARALLEL_CALLS)
+    prepared = checked_examples(examples, policy).map(prepare, PARALLEL_CALLS)
     batches = (prepared.cache() if cache == "memory" else prepared).batch(batch_size)
     return _without_autotuning(batches.prefetch(PARALLEL_CALLS))
 

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfseg.data import BORDER, PARALLEL_CALLS, resize_example, target_from_trimap
+from tfseg.data import PARALLEL_CALLS, resize_example
 from tfseg.metrics import ClassScores, ForegroundScores, foreground_mask, foreground_target
+from tfseg.targets import BORDER, checked_examples, target_from_trimap
 
 EVERY = range(sys.maxsize)
 
@@ -69,11 +70,12 @@ def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=
 
     Returns:
         An `Evaluation` whose `scores` are those of `ForegroundScores.result`, `iou_native` (dataset-level IoU at the
-        photos' own resolution, probabilities resized bilinear), and under `"trimap"` those of `ClassScores.result`.
+        photos' own resolution, probabilities resized bilinear), and under `"trimap"` `per_class_iou`, `mean_class_iou`
+        and `three_class_accuracy`; see `ClassScores.result`.
     """
     target = target or foreground_target(policy)
     scores, native, classes = ForegroundScores(), ForegroundScores(), ClassScores()
-    for _, (_, trimap, full), probability in _predicted(model, examples, size, flip, batch_size):
+    for _, (_, trimap, full), probability in predicted(model, examples, size, policy, flip, batch_size):
         scores.update(_truth(trimap, target), foreground_mask(probability, target), border=trimap[..., 0] == BORDER)
         resized = tf.image.resize(probability, full.shape[:2]).numpy()
         native.update(_truth(full, target), foreground_mask(resized, target))
@@ -82,17 +84,20 @@ def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=
 
     result = {**scores.result(), "iou_native": native.result()["iou"]}
     if policy == "trimap":
-        result |= classes.result()
+        three = classes.result()
+        result |= {name: three[name] for name in ("per_class_iou", "mean_class_iou")}
+        result["three_class_accuracy"] = three["pixel_accuracy"]
     evaluation = Evaluation(result, scores.per_image_iou(), {}, {}, {})
     if pictures:
-        shown = _positions_shown(evaluation.ious, batch_size)
-        for n, (image, trimap, _), probability in _predicted(model, examples, size, flip, batch_size, shown):
+        shown = positions_shown(evaluation.ious, batch_size)
+        for n, (image, trimap, _), probability in predicted(model, examples, size, policy, flip, batch_size, shown):
             evaluation.images[n], evaluation.truths[n] = image, _truth(trimap, target)
             evaluation.predictions[n] = foreground_mask(probability, target)
     return evaluation
 
 
-def _positions_shown(ious, batch_size):
+def positions_shown(ious, batch_size):
+    """Positions of the images that `Evaluation` holds: all of one batch, else the best, the median and the worst."""
     count = len(ious)
     if count <= batch_size:
         return range(count)
@@ -100,8 +105,8 @@ def _positions_shown(ious, batch_size):
     return ranking[0], ranking[(count - 1) // 2], ranking[-1]
 
 
-def _predicted(model, examples, size, flip, batch_size, wanted=EVERY):
-    """Predicts a batch at a time, and only the batches with images at `wanted` positions.
+def predicted(model, examples, size, policy, flip, batch_size, wanted=EVERY):
+    """Predicts a batch at a time, and only the batches with images at `wanted` positions; arguments as for `evaluate`.
 
     Yields:
         `(position, (image, trimap, trimap at the photo's own size), probabilities)` of each image that is wanted.
@@ -110,6 +115,7 @@ def _predicted(model, examples, size, flip, batch_size, wanted=EVERY):
     def prepare(example):
         return *resize_example(example, size), example["segmentation_mask"]
 
+    examples = checked_examples(examples, policy)
     chunks = _chunks(examples.map(prepare, PARALLEL_CALLS).prefetch(batch_size), batch_size)
     for number, chunk in enumerate(chunks):
         positions = range(number * batch_size, number * batch_size + len(chunk))

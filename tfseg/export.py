@@ -34,20 +34,22 @@ def check_export(path):
         raise ModuleNotFoundError(f"export to ONNX needs tf2onnx; run: {ONNX_CONVERTER}", name="tf2onnx")
 
 
-def export(model, path):
+def export(model, path, size=None):
     """Exports a model, with the activation that its logits need.
 
     The exported model maps float32 photos `(batch, height, width, 3)` in [0, 1], resized to its size, to class
-    probabilities `(batch, height, width, channels)` in float32: one channel of foreground, or three of pet, background
-    and border.
+    probabilities `(batch, height, width, channels)` in float32: one channel of foreground, or one a class. That of a
+    model that takes any size takes any, also one that its levels don't divide: it repeats the photo's last rows and
+    columns, as `tfseg.predict.segment` does.
 
     Args:
         model: what `tfseg.predict.load_model` returns. In float32: the formats run where bfloat16 may not.
         path: file or folder to write; its suffix chooses the format (`FORMATS`). It is there whole or not at all.
+        size: side of the square photos that the exported model takes, of a model that takes any size.
 
     Raises:
         ValueError, FileExistsError, ModuleNotFoundError: as `check_export`; ValueError also under another backend than
-            TensorFlow, which alone exports to all three.
+            TensorFlow, which alone exports to all three, and for upsampling of any size to LiteRT, which lacks it.
     """
     path = Path(path)
     check_export(path)
@@ -56,9 +58,16 @@ def export(model, path):
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"export needs KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}")
     activation = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
-    probabilities = keras.layers.Activation(activation, dtype="float32", name="probabilities")(model.output)
-    whole = keras.Model(model.input, probabilities, name=model.name)
-    whole(keras.ops.zeros((1, *model.input_shape[1:])))  # Keras exports no model that was never called
+    sides = [known or size for known in model.input_shape[1:3]]
+    upsamples = any(isinstance(layer, keras.layers.UpSampling2D) for layer in model.layers)
+    if path.suffix == ".tflite" and upsamples and not all(sides):
+        raise ValueError("LiteRT can't upsample images of any size; give a size, or export to ONNX or a SavedModel")
+    images = keras.Input((*sides, model.input_shape[3]), name=model.input.name)
+    logits = model(images) if all(sides) else _padding(model)(images)
+    probabilities = keras.layers.Activation(activation, dtype="float32", name="probabilities")(logits)
+    whole = keras.Model(images, probabilities, name=model.name)
+    example = keras.ops.zeros((1, *(side or 8 for side in sides), model.input_shape[3]))
+    whole(example)  # Keras exports no model that was never called
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
@@ -70,3 +79,31 @@ def export(model, path):
         shutil.rmtree(temporary, ignore_errors=True)
         if temporary.is_file():
             temporary.unlink()
+
+
+def _padding(model):
+    """A layer that runs a model on images of any size: it repeats their last rows and columns up to one that fits."""
+    import keras
+    import tensorflow as tf
+
+    from tfseg.predict import divisor
+
+    multiple = divisor(model)
+
+    class Padding(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="any_size")
+            self.model = model
+
+        def call(self, images):
+            height, width = tf.shape(images)[1], tf.shape(images)[2]
+            more = [(multiple - side % multiple) % multiple for side in (height, width)]
+            rows, columns = tf.range(height + more[0]), tf.range(width + more[1])
+            rows, columns = tf.minimum(rows, height - 1), tf.minimum(columns, width - 1)
+            padded = tf.gather(tf.gather(images, rows, axis=1), columns, axis=2)
+            return self.model(padded)[:, :height, :width]
+
+        def compute_output_shape(self, input_shape):
+            return self.model.compute_output_shape(input_shape)
+
+    return Padding()

@@ -56,6 +56,50 @@ def read_photo(path):
     raise PhotoError(f"{path} can't be read ({problem})")
 
 
+def as_photo(pixels):
+    """Pixels of an array in the form that `read_photo` returns.
+
+    Args:
+        pixels: `(height, width)` or `(height, width, 1)` for grey, `(height, width, 3)` for RGB, `(height, width, 4)`
+            for RGBA, whose transparent pixels are laid on white. Integers of 8 bits in [0, 255], of 16 bits in
+            [0, 65535], floats in [0, 1], or bool.
+
+    Returns:
+        Uint8 `(height, width, 3)` in [0, 255].
+
+    Raises:
+        ValueError: for another shape or type, and for floats outside [0, 1].
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or not pixels.size:
+        raise ValueError(
+            "A photo must be (height, width), grey, or (height, width, 1, 3 or 4): grey, RGB or RGBA. "
+            f"Received: {pixels.dtype} {pixels.shape}"
+        )
+    pixels = _bytes(pixels)
+    if pixels.shape[2] == 4:
+        alpha = pixels[..., 3:] / 255
+        pixels = np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def _bytes(pixels):
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.uint16:
+        return np.round(pixels / 257).astype(np.uint8)
+    if pixels.dtype != bool and not np.issubdtype(pixels.dtype, np.floating):
+        raise ValueError(f"A photo must be uint8, uint16, bool, or floats in [0, 1]. Received: {pixels.dtype}")
+    if not ((pixels >= 0) & (pixels <= 1)).all():
+        raise ValueError(
+            "A photo of floats must lie in [0, 1]; pass values in [0, 255] as uint8. "
+            f"Received: {pixels.min():.6g} to {pixels.max():.6g}"
+        )
+    return np.round(pixels * np.float32(255)).astype(np.uint8)
+
+
 def _upright(image):
     """The image as its camera was held. `PIL.ImageOps.exif_transpose` writes all of its notes anew, and fails where one
     is malformed."""

@@ -10,6 +10,8 @@ convolutions, and an extra 3x3 convolution before the head.
 import keras
 from keras import layers
 
+from tfseg.checks import SegmentationModel
+
 CLASSES = 3  # pet, background, border
 
 
@@ -47,7 +49,7 @@ def build_tutorial_unet(
 
     x = _conv(x, filters, name="head_conv")
     logits = layers.Conv2D(classes, 1, padding="same", dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+    return SegmentationModel(inputs, logits, name=name)
 
 
 def _normalization(x, learn_statistics, name):

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS, double_conv
+from tfseg.checks import SegmentationModel
 from tfseg.encoders import ENCODER_DEPTH, encode
 
 
@@ -30,6 +31,8 @@ def build_unet(
 
     Args:
         input_shape: `(height, width, channels)`; height and width must be divisible by `2**depth`. Values in [0, 1].
+            None for height and width takes images of any divisible size; `tfseg.predict.segment` and
+            `tfseg.export.export` pad those of every other.
         classes: channels of the output: 1 for a binary mask (sigmoid), more for one channel a class (softmax).
         filters: channels of the first level; each level down doubles them.
         depth: how many times the resolution is halved: 4 where nothing is said, and with an `encoder` as often as it
@@ -79,7 +82,7 @@ def build_unet(
         x = double_conv(x, filters * 2**level, normalization, name=f"decoder{level + 1}")
 
     logits = layers.Conv2D(classes, 1, kernel_initializer="he_normal", dtype="float32", name="logits")(x)
-    return keras.Model(inputs, logits, name=name)
+    return SegmentationModel(inputs, logits, name=name)
 
 
 def _way_down(x, filters, depth, down_block, normalization, dropout):
@@ -110,9 +113,11 @@ def _check(input_shape, classes, filters, depth, dropout):
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1). Received: dropout={dropout!r}")
     height, width, _ = input_shape
+    if (height is None) != (width is None):
+        raise ValueError(f"height and width must both be known, or neither. Received: input_shape={input_shape}")
     multiple = 2**depth
     for label, size in (("height", height), ("width", width)):
-        if not size or size % multiple:
+        if size is not None and (size < 1 or size % multiple):
             raise ValueError(
                 f"{label} must be divisible by 2**depth = {multiple}, since the U-Net halves it {depth} times. "
                 f"Received: {label}={size!r}"

@@ -17,8 +17,9 @@ from experiments.unets.recipes import PRESETS, TUTORIAL, VARIANTS
 from experiments.unets.recipes import make_recipe as make_unet_recipe
 from tfcvae.data import TrainingData as LabelledTrainingData
 from tfcvae.model import CVAE
-from tfseg.data import TARGETS, TrainingData, target_from_trimap
+from tfseg.data import TrainingData
 from tfseg.flops import count_flops
+from tfseg.targets import TARGETS, target_from_trimap
 from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 

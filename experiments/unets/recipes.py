@@ -12,7 +12,7 @@ TUNED = "tuned"
 VARIANT_FIELDS = {"down": str, "up": str, "loss": str}
 """What a search's hyperparameters say of blocks and loss; all variants but `tuned` have their own."""
 TARGETS = ("foreground", "pet", "trimap")
-"""Those of `tfseg.data`, which imports TensorFlow."""
+"""Those of `tfseg.targets`, which imports TensorFlow."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Recipe:
         filters, depth, normalization, dropout: see `tfseg.unet.build_unet`.
         batch_size: images a step.
         images: budget of images seen in training; `epochs`, where not 0, takes its place.
-        target: a name in `tfseg.data.TARGETS`.
+        target: a name in `tfseg.targets.TARGETS`.
         learning_rate: peak of the one-cycle schedule, or the constant rate.
         encoder_rate: factor of the learning rate for the layers of an encoder, which then have no weight decay; 1 for
             the same rate and decay everywhere.

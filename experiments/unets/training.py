@@ -6,11 +6,11 @@ from experiments.harness.data import datasets
 from experiments.harness.running.schedules import OneCycle
 from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
 from tfseg import shapes
-from tfseg.data import TARGETS
 from tfseg.encoders import PREFIX
 from tfseg.losses import LOSSES
 from tfseg.metrics import ForegroundIoU
 from tfseg.optimizers import RatedAdamW
+from tfseg.targets import TARGETS
 from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import tfcvae
 from tfcvae import pretrained
 from tfcvae.evaluate import sample_accuracy
 from tfcvae.judge import build_judge, predict_labels
@@ -100,3 +101,26 @@ def test_the_included_weights_are_those_of_their_record(name):
     assert all(path.stat().st_size < 12 * 2**20 for path in pretrained.WEIGHTS.glob(f"{name}*"))
     read = sample_accuracy(model, lambda images: predict_labels(judge, images), per_class=100)["accuracy"]
     assert read == pytest.approx(record["test"]["sample_accuracy"]["accuracy"], abs=0.05)
+
+
+def test_a_file_of_one_s_own_loads_for_prediction(tmp_path, disturb):
+    trained = build("cvae", "float32")
+    disturb(trained)
+    trained.compile("adam")
+    trained.save(tmp_path / "own.keras")
+    model = tfcvae.load_model(tmp_path / "own.keras")
+    np.testing.assert_array_equal(predict(model), predict(trained))
+    build("judge", "float32").save(tmp_path / "judge.keras")
+    with pytest.raises(ValueError, match="judge.keras is no conditional VAE. Received: a Functional named"):
+        tfcvae.load_model(tmp_path / "judge.keras")
+
+
+@pytest.mark.parametrize(
+    "content, problem", [(None, "No such file or directory"), (b"words", "cut short, or not written by Keras")]
+)
+def test_a_file_that_is_no_model_is_named(tmp_path, content, problem):
+    path = tmp_path / "own.keras"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"own\.keras is no model that Keras can load \({problem}"):
+        tfcvae.load_model(path)

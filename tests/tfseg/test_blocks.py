@@ -119,3 +119,13 @@ def test_unknown_normalization_is_an_error_that_lists_the_known():
     message = "Unknown normalization. Choose one of: batch, group, layer, sync_batch. Received: 'bath'"
     with pytest.raises(ValueError, match=message):
         conv_norm_relu(keras.Input((4, 4, 3)), 2, "bath")
+
+
+def test_upsampling_of_unknown_size_is_bilinear_and_compiles():
+    """The same weights give what the block of a known size gives, down to a map of one pixel."""
+    any_size = as_model(UP_BLOCKS["upsample"], (None, None, 2), filters=3, normalization="batch", name="up1")
+    for height, width in ((4, 6), (1, 3), (1, 1)):
+        known = as_model(UP_BLOCKS["upsample"], (height, width, 2), filters=3, normalization="batch", name="up1")
+        known.set_weights(any_size.get_weights())
+        image = np.random.default_rng(height).random((2, height, width, 2), "float32")
+        np.testing.assert_allclose(any_size.predict_on_batch(image), known.predict_on_batch(image), atol=1e-6)

@@ -6,8 +6,6 @@ import tensorflow as tf
 from scipy import ndimage
 
 from tfseg.data import (
-    BACKGROUND,
-    TARGETS,
     TrainingData,
     _colour_jitter,
     _crop,
@@ -15,8 +13,10 @@ from tfseg.data import (
     augment,
     evaluation_data,
     resize_example,
-    target_from_trimap,
 )
+from tfseg.losses import LOSSES
+from tfseg.targets import BACKGROUND, TARGETS, target_from_trimap
+from tfseg.unet import build_unet
 
 PET_ON_THE_LEFT = np.full((40, 40), 2, "uint8")
 PET_ON_THE_LEFT[8:33, 2:24] = 3
@@ -68,7 +68,7 @@ def test_target_policies_by_value(policy, expected):
 
 
 def test_unknown_policy_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="Choose one of: foreground, pet, trimap. Received: 'background'"):
+    with pytest.raises(ValueError, match="Choose one of: foreground, pet, trimap, ids. Received: 'background'"):
         target_from_trimap(np.ones((1, 1)), "background")
 
 
@@ -269,9 +269,66 @@ def test_a_dataset_smaller_than_a_batch_is_one_batch(twelve):
 
 
 def test_training_data_needs_to_know_how_many_there_are(twelve):
-    for examples, cardinality in ((twelve.filter(lambda _: True), -2), (twelve.take(0), 0), (twelve.repeat(), -1)):
-        with pytest.raises(ValueError, match=f"known size, not empty. Received: cardinality={cardinality}"):
+    unknown = "The number of examples is not known, as of a generator; tell it: examples = .*assert_cardinality"
+    problems = [(twelve.filter(lambda _: True), unknown), (twelve.take(0), "Received: a dataset that is empty")]
+    for examples, message in [*problems, (twelve.repeat(), "Received: a dataset that is without an end")]:
+        with pytest.raises(ValueError, match=message):
             TrainingData(examples, 8, 4, "foreground")
+    assert TrainingData(unknown_size_told(twelve), 8, 4, "foreground").steps == 3
+
+
+def unknown_size_told(examples):
+    """As the message says."""
+    examples = examples.filter(lambda _: True)
+    return examples.apply(tf.data.experimental.assert_cardinality(12))
+
+
+@pytest.mark.parametrize(
+    "policy, values, message",
+    [
+        ("foreground", [0, 255], r"Trimaps hold 1 \(pet\).*policy ids takes.* \[1, 3\]. Received: 0"),
+        ("trimap", [1, 4], r"must lie in \[1, 3\]. Received: 4"),
+        ("ids", [0, 300], r"Class ids must lie in \[0, 255\]. Received: 300"),
+    ],
+)
+def test_masks_of_another_kind_are_told_in_one_line(policy, values, message):
+    mask = tf.constant([[values] * 8] * 3, tf.int32)
+    examples = tf.data.Dataset.from_tensors({"image": tf.zeros((8, 2, 3), tf.uint8), "segmentation_mask": mask[0]})
+    for data in (TrainingData(examples, 8, 1, policy).epoch(0), evaluation_data(examples, 8, 1, policy)):
+        model = build_unet((8, 8, 3), filters=2, depth=1)
+        model.compile("adam", LOSSES["bce"])
+        with pytest.raises(ValueError, match=message) as error:
+            model.fit(data, verbose=0)
+        assert "\n" not in str(error.value)
+
+
+def test_examples_of_another_kind_are_refused_at_once():
+    floats, mask = tf.zeros((8, 8, 3)), tf.zeros((8, 8, 1), tf.uint8)
+    for example, message in (
+        ({"image": floats}, "must be dictionaries with image and segmentation_mask"),
+        (
+            {"image": floats, "segmentation_mask": mask},
+            "must be uint8 .* Received: images of type float32",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainingData(tf.data.Dataset.from_tensors(example), 8, 1, "ids")
+
+
+def test_class_ids_are_targets_as_they_are_and_ignored_outside_the_photo():
+    """Grey photos and masks without a last axis come in too; the window is up to 1.1 times as large as the photo."""
+    mask = np.full((8, 8), 7, "uint8")
+    examples = tf.data.Dataset.from_tensors({"image": np.full((8, 8, 1), 200, "uint8"), "segmentation_mask": mask})
+    images, targets = next(iter(evaluation_data(examples, 4, 1, "ids")))
+    assert images.shape == (1, 4, 4, 3) and np.allclose(images, 200 / 255) and (np.asarray(targets) == 7).all()
+    data = TrainingData(examples, 32, 1, "ids", augmentation=3.0)
+    outside = 0
+    for epoch in range(8):
+        ((images, targets),) = data.epoch(epoch)
+        values = np.asarray(targets)
+        assert set(np.unique(values)) <= {7, 255}
+        outside += np.count_nonzero(values == 255)
+    assert outside > 0
 
 
 def test_augmented_training_images_are_cut_from_larger_ones(as_examples):

@@ -7,7 +7,7 @@ import pytest
 
 from tfseg.evaluate import predict_probabilities
 from tfseg.export import check_export, export
-from tfseg.predict import WEIGHTS, load_model
+from tfseg.predict import WEIGHTS, load_model, predict_photo
 from tfseg.unet import build_unet
 
 
@@ -92,6 +92,29 @@ def test_three_classes_are_exported_as_their_softmax(tmp_path, trained):
     model = load_model(trained[3])
     export(model, tmp_path / "pets")
     check_same(model, tmp_path / "pets", run_saved_model)
+
+
+@pytest.mark.parametrize("name, run", FORMATS)
+def test_a_model_of_any_size_is_exported_for_any_size(tmp_path, disturb, name, run):
+    up = "transpose" if name.endswith(".tflite") else "upsample"
+    model = build_unet((None, None, 3), 2, filters=2, depth=2, up=up)
+    disturb(model)
+    export(model, tmp_path / name)
+    for height, width in ((8, 8), (13, 6), (1, 17)):
+        photo = np.random.default_rng(width).integers(0, 256, (height, width, 3), "uint8")
+        found = run(tmp_path / name, photo[None].astype("float32") / 255)
+        np.testing.assert_allclose(found[0], predict_photo(model, photo), atol=1e-5)
+
+
+def test_litert_needs_a_size_to_upsample(tmp_path, disturb):
+    model = build_unet((None, None, 3), 2, filters=2, depth=2, up="upsample")
+    disturb(model)
+    with pytest.raises(ValueError, match="can't upsample images of any size; give a size, or export to ONNX"):
+        export(model, tmp_path / "any.tflite")
+    export(model, tmp_path / "eight.tflite", size=8)
+    photo = np.random.default_rng(0).integers(0, 256, (8, 8, 3), "uint8")
+    found = run_litert(tmp_path / "eight.tflite", photo[None].astype("float32") / 255)
+    np.testing.assert_allclose(found[0], predict_photo(model, photo), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfseg.losses import LOSSES
+from tfseg.losses import LOSSES, SegmentationLoss
+from tfseg.unet import build_unet
 
 LN2, LN3 = math.log(2), math.log(3)
 
@@ -147,3 +148,104 @@ def test_compiled_model_averages_over_images_and_loads_with_its_loss(tmp_path, n
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.loss is LOSSES[name]
+
+
+# Forms of masks, and the ignore value
+
+EYE = np.eye(3, dtype="float32")
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_masks_without_a_last_axis_and_one_hot_masks_give_the_same(name):
+    for targets, logits, expected in ((BINARY_TARGETS, BINARY_LOGITS, BINARY), (CLASS_TARGETS, CLASS_LOGITS, CLASSES)):
+        logits = logits.astype("float32")
+        assert np.allclose(LOSSES[name](targets[..., 0], logits), expected[name], rtol=1e-5)
+        if logits.shape[-1] > 1:
+            assert np.allclose(LOSSES[name](EYE[targets[..., 0]], logits), expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["(b, h, w)", "(b, h, w, 1)", "one-hot"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_compiled_model_takes_every_form_and_ignores(form, channels):
+    """With an identity convolution, the model's loss is that of its input; two more columns are ignored."""
+    targets, logits = (BINARY_TARGETS, BINARY_LOGITS) if channels == 1 else (CLASS_TARGETS, CLASS_LOGITS)
+    if channels == 1 and form == "one-hot":
+        pytest.skip("one channel has no one-hot form")
+    wide = np.pad(targets, ((0, 0), (0, 0), (0, 2), (0, 0)), constant_values=255)
+    forms = {"(b, h, w)": wide[..., 0], "(b, h, w, 1)": wide}
+    masks = forms[form] if form in forms else np.concatenate([EYE, np.zeros((253, 3), "float32")])[wide[..., 0]]
+    images = np.pad(logits, ((0, 0), (0, 0), (0, 2), (0, 0)), constant_values=3).astype("float32")
+    inputs = keras.Input(images.shape[1:])
+    model = keras.Model(inputs, keras.layers.Conv2D(channels, 1)(inputs))
+    model.layers[-1].set_weights([np.eye(channels)[None, None], np.zeros(channels)])
+    expected = BINARY if channels == 1 else CLASSES
+    for name in LOSSES:
+        model.compile("sgd", SegmentationLoss(name), jit_compile=False)
+        assert model.test_on_batch(images, masks) == pytest.approx(np.mean(expected[name]), rel=1e-5), name
+
+
+def test_a_loss_with_an_ignore_value_survives_its_configuration():
+    loss = SegmentationLoss("dice", ignore=7)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert (copy.loss, copy.ignore) == ("dice", 7)
+    assert float(copy(np.array([[[1, 7]]]), np.array([[[9.0, 9.0]]]))) == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_an_image_of_nothing_but_ignored_pixels_has_no_gradient(name):
+    logits = tf.constant(CLASS_LOGITS[:1], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = SegmentationLoss(name)(np.full((1, 1, 2), 255), logits)
+    assert np.isfinite(value) and not np.any(tape.gradient(value, logits))
+
+
+# What would train on nonsense
+
+WRONG = [
+    pytest.param(1, 255 * BINARY_TARGETS, "for one output channel must lie in .*divide masks of 0 and 255", id="0/255"),
+    pytest.param(1, BINARY_TARGETS - np.float32(2), "must lie in .* Received: -2", id="negative"),
+    pytest.param(3, CLASS_TARGETS + 1, "whole numbers from 0 to 2, since the model has 3 .* Received: 3", id="ids"),
+    pytest.param(3, CLASS_TARGETS / 255, "Class ids must be whole numbers .* Received: 0.00", id="fractions"),
+    pytest.param(3, EYE[CLASS_TARGETS[..., 0]] * 255, "one-hot mask must .* sum to 1.* Received: 255", id="one-hot"),
+]
+
+
+@pytest.mark.parametrize("channels, masks, message", WRONG)
+def test_values_that_are_no_mask_are_refused_by_the_loss_and_in_training(channels, masks, message):
+    logits = (BINARY_LOGITS if channels == 1 else CLASS_LOGITS).astype("float32")
+    for name in LOSSES:
+        with pytest.raises(ValueError, match=message):
+            LOSSES[name](masks, logits)
+    side = max(masks.shape[1:3])
+    masks = np.resize(masks, (2, side, side, masks.shape[-1]))
+    model = build_unet((side, side, 3), channels, filters=2, depth=1)
+    model.compile("sgd", LOSSES["bce_dice"])
+    images = np.zeros((2, side, side, 3), "float32")
+    for train in (lambda: model.fit(images, masks, verbose=0), lambda: model.test_on_batch(images, masks)):
+        with pytest.raises(ValueError, match=message) as error:
+            train()
+        assert "\n" not in str(error.value)
+
+
+def test_where_nothing_can_stop_the_step_the_loss_is_no_number():
+    """XLA leaves TensorFlow's checks out."""
+    compiled = tf.function(LOSSES["bce"], jit_compile=True)
+    logits = tf.constant(BINARY_LOGITS, tf.float32)
+    assert np.allclose(compiled(tf.constant(BINARY_TARGETS), logits), BINARY["bce"], rtol=1e-5)
+    assert np.isnan(compiled(tf.constant(255 * BINARY_TARGETS), logits)).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3, 2, 1), (2, 2, 2, 2), (2, 2, 2, 1, 1)])
+def test_masks_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"Masks must be \(batch, height, width\).* Received: masks \(2, "):
+        LOSSES["dice"](np.zeros(shape), BINARY_LOGITS.astype("float32"))
+
+
+def test_images_of_bytes_are_refused():
+    model = build_unet((2, 2, 3), filters=2, depth=1)
+    model.compile("sgd", LOSSES["bce"])
+    images, masks = np.zeros((1, 2, 2, 3), "uint8"), np.zeros((1, 2, 2, 1), "uint8")
+    for use in (lambda: model(images), lambda: model.predict(images, verbose=0), lambda: model.fit(images, masks)):
+        with pytest.raises(ValueError, match=r"^Images must be floats in \[0, 1\]; divide bytes by 255. .* uint8$"):
+            use()

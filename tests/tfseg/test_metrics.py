@@ -2,7 +2,15 @@ import keras
 import numpy as np
 import pytest
 
-from tfseg.metrics import ClassScores, ForegroundIoU, ForegroundScores, foreground_mask, foreground_target
+from tfseg.metrics import (
+    ClassIoU,
+    ClassScores,
+    ForegroundIoU,
+    ForegroundScores,
+    class_ids,
+    foreground_mask,
+    foreground_target,
+)
 
 
 def scored(*images):
@@ -91,13 +99,67 @@ def test_class_scores_from_one_confusion_matrix():
     result = scores.result()
     assert result["per_class_iou"] == pytest.approx({"pet": 1 / 4, "background": 2 / 3, "border": 1 / 3})
     assert result["mean_class_iou"] == pytest.approx((1 / 4 + 2 / 3 + 1 / 3) / 3)
-    assert result["three_class_accuracy"] == pytest.approx(4 / 7)
+    assert result["per_class_dice"] == pytest.approx({"pet": 2 / 5, "background": 4 / 5, "border": 2 / 4})
+    assert result["mean_class_dice"] == pytest.approx((2 / 5 + 4 / 5 + 2 / 4) / 3)
+    assert result["pixel_accuracy"] == pytest.approx(4 / 7)
+    # the first image: 1/3, 2/3, 1/2; of the second 0 and 0, and class 1 does not occur
+    assert scores.per_image_iou() == pytest.approx([(1 / 3 + 2 / 3 + 1 / 2) / 3, 0])
 
 
-def test_a_class_that_neither_occurs_nor_is_predicted_counts_as_1():
+def test_a_class_that_neither_occurs_nor_is_predicted_is_left_out_of_the_means():
     scores = ClassScores()
     scores.update(np.array([[0, 1]], "uint8"), np.array([[0, 0]], "uint8"))
-    assert scores.result()["per_class_iou"] == {"pet": 0.5, "background": 0, "border": 1}
+    result = scores.result()
+    assert result["per_class_iou"] == {"pet": 0.5, "background": 0, "border": None}
+    assert result["mean_class_iou"] == 0.25 and result["mean_class_dice"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_ignored_pixels_do_not_count_and_other_values_are_refused():
+    scores = ClassScores(("a", "b"), ignore=255)
+    scores.update(np.array([[0, 255, 1, 255]], "uint8"), np.array([[0, 1, 0, 0]], "uint8"))
+    assert np.array_equal(scores.confusion, [[1, 0], [1, 0]])
+    for truth, prediction, received in (([2], [0], 2), ([0], [2], 2), ([-1], [0], -1)):
+        with pytest.raises(ValueError, match=rf"Class ids must lie in \[0, 1\]. Received: {received}"):
+            scores.update(truth, prediction)
+
+
+def test_class_ids_of_one_channel_and_of_several():
+    assert np.array_equal(class_ids(np.array([[[0.5], [0.51]]])), [[0, 1]])
+    assert np.array_equal(class_ids(np.array([[[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]]])), [[1, 2]])
+
+
+# Truth 0 1 1 2 and one ignored pixel, predicted 0 1 2 2 (and 0): IoU 1/1, 1/2, 1/2 of three classes. Of two in one
+# channel, truth 0 1 1 0 against 0 1 0 0: IoU of class 1 is 1/2.
+THREE = np.array([[0, 1, 1, 2, 255]], "uint8"), np.array([[0, 1, 2, 2, 0]])
+TWO = np.array([[0, 1, 1, 0, 255]], "uint8"), np.array([[0, 1, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("form", ["(b, h, w)", "(b, h, w, 1)", "one-hot"])
+def test_keras_metric_of_classes(form):
+    truth, prediction = THREE
+    forms = {"(b, h, w)": truth[None], "(b, h, w, 1)": truth[None, ..., None]}
+    one_hot = np.concatenate([np.eye(3), np.zeros((253, 3))])[truth][None]
+    metric = ClassIoU(3)
+    metric.update_state(forms.get(form, one_hot), 5 * np.eye(3, dtype="float32")[prediction][None])
+    assert float(metric.result()) == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert (copy.classes, copy.ignore) == (3, 255) and float(copy.result()) == 1
+
+
+def test_keras_metric_of_two_classes_in_one_channel_is_that_of_the_foreground():
+    truth, prediction = TWO
+    metric = ClassIoU(2)
+    metric.update_state(truth[None, ..., None], np.where(prediction == 1, 2.0, -2.0)[None, ..., None])
+    assert float(metric.result()) == pytest.approx(1 / 2)
+    scores = ClassScores(("background", "object"), 255)
+    scores.update(*TWO)
+    assert scores.result()["per_class_iou"]["object"] == 1 / 2
+
+
+def test_keras_metrics_leave_out_a_class_that_does_not_occur():
+    metric = ClassIoU(3, ignore=None)
+    metric.update_state(np.array([[[0, 1]]]), np.eye(3, dtype="float32")[[[[0, 0]]]])
+    assert float(metric.result()) == pytest.approx((1 / 2 + 0) / 2)
 
 
 def test_foreground_mask_of_one_channel_lies_above_a_half():

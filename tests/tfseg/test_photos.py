@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tfseg.photos import PhotoError, photos_in, read_photo
+from tfseg.photos import PhotoError, as_photo, photos_in, read_photo
 
 COLOURS = np.array(
     [[[200, 30, 10], [10, 180, 40], [20, 40, 220]], [[0, 0, 0], [255, 255, 255], [90, 90, 90]]], np.uint8
@@ -168,3 +168,31 @@ def test_a_folder_gives_its_images_sorted_without_hidden_files_and_subfolders(tm
     images, left_out = photos_in(tmp_path)
     assert [path.name for path in images] == ["a.PNG", "b.jpg", "c d.webp"]
     assert [path.name for path in left_out] == others
+
+
+# Arrays
+
+
+def test_arrays_become_rgb_bytes():
+    assert np.array_equal(as_photo(COLOURS), COLOURS)
+    for grey in (GREYS, GREYS[..., None], GREYS.astype("uint16") * 257, GREYS / 255, (GREYS / 255).astype("float32")):
+        assert np.array_equal(as_photo(grey), as_rgb(GREYS)) and as_photo(grey).dtype == np.uint8
+    assert as_photo(GREYS > 90).tolist() == as_rgb(np.where(GREYS > 90, 255, 0)).tolist()
+    half = np.uint8([[[100, 0, 255, 51], [10, 20, 30, 0], [10, 20, 30, 255]]])  # a fifth of it, on white
+    assert as_photo(half).tolist() == [[[224, 204, 255], [255, 255, 255], [10, 20, 30]]]
+
+
+@pytest.mark.parametrize(
+    "pixels, message",
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"grey, RGB or RGBA. Received: uint8 \(4, 4, 2\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"Received: uint8 \(1, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3)), r"Received: float64 \(0, 4, 3\)"),
+        (np.full((4, 4, 3), 255.0), r"floats must lie in \[0, 1\]; pass values in \[0, 255\] as uint8. .*: 255 to 255"),
+        (np.full((4, 4), np.nan), "Received: nan to nan"),
+        (np.zeros((4, 4), np.int64), r"uint8, uint16, bool, or floats in \[0, 1\]. Received: int64"),
+    ],
+)
+def test_arrays_that_are_no_photo_are_refused(pixels, message):
+    with pytest.raises(ValueError, match=message):
+        as_photo(pixels)

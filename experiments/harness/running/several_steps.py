@@ -64,7 +64,12 @@ class SeveralSteps:
 
     def _variables(self):
         model = self.model
-        return model.trainable_variables, model.non_trainable_variables, model.optimizer.variables, model.metrics_variables
+        return (
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+        )
 
     def _step(self, state, batch):
         logs, state = self.model.train_step(state, batch)
