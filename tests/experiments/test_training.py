@@ -357,6 +357,16 @@ def test_history_says_what_happened(tmp_path):
     assert progress.seconds == pytest.approx(sum(row["seconds"] for row in progress.history)) and progress.seconds > 0
 
 
+def test_data_whose_batches_differ_in_size_count_their_examples(tmp_path):
+    data, model = Lines(), make_model(0)
+    data.examples = 11  # of three batches of at most four
+    progress = train(model, data, VALIDATION, 2, Checkpoint(tmp_path / "c.npz", model, {}), "loss", unit="sentences")
+    assert [(row["sentences"], row["images_per_epoch"], "images" in row) for row in progress.history] == [
+        (11, 11, False),
+        (22, 11, False),
+    ]
+
+
 def test_history_csv_holds_every_epoch():
     rows = [
         {"epoch": 1, "loss": 0.1 + 0.2, "seconds": 2.0, "images_per_epoch": 8},

@@ -105,9 +105,14 @@ def run_folders(records):
         runs.setdefault(str(PurePosixPath(record["folder"]).parent.parent), []).append(record)
 
     def order(folder):
-        return runs[folder][0]["dataset"], -max(record.get("images_seen") or 0 for record in runs[folder]), folder
+        return runs[folder][0]["dataset"], -max(map(examples_seen, runs[folder])), folder
 
     return {folder: runs[folder] for folder in sorted(runs, key=order)}
+
+
+def examples_seen(record):
+    """Training examples that the model of a record saw, images or others; 0 where it does not say."""
+    return next((count for name, count in record.items() if name.endswith("_seen") and count), 0)
 
 
 def read_history(path):

@@ -14,10 +14,11 @@ class Clock:
         images: training images of all models that are left to train; None where nobody knows, as in one of several
             processes that share the work.
         metric: key of the validation metric in the history, and `title`, what to call it.
+        unit: what the images are, where they are none.
     """
 
-    def __init__(self, images, metric, title):
-        self.images_left, self.metric, self.title = images, metric, title
+    def __init__(self, images, metric, title, unit="images"):
+        self.images_left, self.metric, self.title, self.unit = images, metric, title, unit
         self.images_seen, self.started, self.printed = 0, time.perf_counter(), time.perf_counter()
 
     def step(self, label, epoch, step, steps):
@@ -42,7 +43,7 @@ class Clock:
             of_all = f", in all {duration(of_model + rest * pace)}"
         print(
             f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
-            f"(best {progress.best:.4f}) | {row['images_per_epoch'] / row['seconds']:.1f} images/s | "
+            f"(best {progress.best:.4f}) | {row['images_per_epoch'] / row['seconds']:.1f} {self.unit}/s | "
             f"left: {duration(of_model)}{of_all}",
             flush=True,
         )

@@ -32,6 +32,7 @@ class Experiment:
         name: of the experiment, in records and as the folder below `results`.
         monitor, mode: the validation metric that chooses the epoch, and whether `"max"` or `"min"` is best.
         title: what to call that metric in progress lines.
+        unit: what the examples are, in progress lines, histories and records (`images_seen`).
 
     Args:
         choice: the dataset, a `datasets.Choice`.
@@ -48,7 +49,7 @@ class Experiment:
         UserError: where the machine's devices can't share a batch evenly, or there is no free folder.
     """
 
-    name, monitor, mode, title = "", "", "max", ""
+    name, monitor, mode, title, unit = "", "", "max", "", "images"
 
     def __init__(self, choice, preset, is_plain, shared, configurations, epochs, data, machine, results):
         self.choice, self.preset, self.shared, self.configurations = choice, preset, shared, configurations
@@ -77,7 +78,7 @@ class Experiment:
         raise NotImplementedError
 
     def work(self, variant):
-        """Training images that a model sees."""
+        """Training examples that a model sees."""
         return self.epochs[variant] * self.data.sizes["train"]
 
     def left(self, force=False):
@@ -92,7 +93,8 @@ class Experiment:
             left = self.left(force)
             for variant, seed in [m for m in self.configurations if m not in left]:
                 print(f"{variant} seed {seed}: finished, kept")
-            clock = Clock(sum(self.work(variant) for variant, _ in left), f"val_{self.monitor}", self.title)
+            work = sum(self.work(variant) for variant, _ in left)
+            clock = Clock(work, f"val_{self.monitor}", self.title, self.unit)
             for variant, seed in left:
                 try:
                     self._train_one(variant, seed, clock, force)
@@ -125,6 +127,7 @@ class Experiment:
                 self.mode,
                 on_epoch=lambda progress: clock.epoch(label, progress, epochs),
                 on_step=lambda epoch, step, steps: clock.step(label, f"{epoch}/{epochs}", step, steps),
+                unit=self.unit,
             )
         clock.finish(self.work(variant))
         save_model(training.model, folder / runs.WEIGHTS)
@@ -148,11 +151,11 @@ class Experiment:
             "config": {**self.configurations[variant, seed], "epochs": self.epochs[variant]},
             "data": self.data.record(),
             "parameters": model.count_params(),
-            "images_seen": progress.history[-1]["images"],
+            f"{self.unit}_seen": progress.history[-1][self.unit],
             **scores,
             "validation": {**validation, **scores.get("validation", {})},
             "seconds": {"training": progress.seconds, **scores.get("seconds", {})},
-            "images_per_second": progress.images_per_second(),
+            f"{self.unit}_per_second": progress.images_per_second(),
             "versions": runs.versions(),
             "hardware": self.machine.record(),
         }

@@ -36,7 +36,8 @@ class Progress:
     """How far a training is; one line of `history.csv` an epoch.
 
     Attributes:
-        history: one dictionary an epoch: `epoch` (from 1), `images`, losses and metrics, `learning_rate`, `seconds`.
+        history: one dictionary an epoch: `epoch` (from 1), `images` or what else the data count, losses and metrics,
+            `learning_rate`, `seconds`.
         best: the best validation value so far, and `best_epoch` when that was.
         seconds: spent on training steps (validation apart), over all sessions.
     """
@@ -51,7 +52,8 @@ class Progress:
         return len(self.history)
 
     def images_per_second(self):
-        """Of the median epoch, which a busy moment of the machine or the first compilation does not move."""
+        """Images, or what else the data count, a second of the median epoch, which a busy moment of the machine or the
+        first compilation does not move."""
         return float(np.median([row["images_per_epoch"] / row["seconds"] for row in self.history]))
 
 
@@ -117,20 +119,23 @@ def _as_dtype(array, variable):
     return array.astype(keras.backend.standardize_dtype(variable.dtype), copy=False)
 
 
-def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max", on_epoch=None, on_step=None):
+def train(
+    model, data, validation, epochs, checkpoint, monitor="iou", mode="max", on_epoch=None, on_step=None, unit="images"
+):
     """Trains a compiled, built model and leaves it with its best weights on validation.
 
     Args:
         model: compiled with its loss, its metrics and an optimizer. With the optimizer's `use_ema=True`, the averaged
             weights are validated and kept as the best, while training goes on with its own.
         data: has `epoch(number)`, a dataset of the batches of that epoch, a function of its number alone; `steps` and
-            `batch_size`.
+            `batch_size`, or, where batches differ in size, `examples`, the number of all in an epoch.
         validation: a dataset.
         epochs: how many in all, those of earlier sessions included.
         checkpoint: a `Checkpoint`; an interrupted training goes on from it.
         monitor: the validation metric that chooses the best epoch, and `mode` (`"max"` or `"min"`) which way.
         on_epoch: called with the `Progress` after each epoch.
         on_step: called with the epoch (from 1), the step in it (from 1) and the steps of an epoch.
+        unit: what the examples are, a column of the history.
 
     Returns:
         The `Progress`.
@@ -155,11 +160,11 @@ def train(model, data, validation, epochs, checkpoint, monitor="iou", mode="max"
                 progress.best, progress.best_epoch = value, epoch + 1
                 checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
         progress.seconds += seconds
-        images = data.steps * data.batch_size
+        images = data.examples if hasattr(data, "examples") else data.steps * data.batch_size
         progress.history.append(
             {
                 "epoch": epoch + 1,
-                "images": (epoch + 1) * images,
+                unit: (epoch + 1) * images,
                 **logs,
                 **{f"val_{name}": number for name, number in scores.items()},
                 "learning_rate": float(np.asarray(model.optimizer.learning_rate)),
