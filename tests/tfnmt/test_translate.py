@@ -1,0 +1,64 @@
+"""The whole way: eight sentences are learned by heart, and translated from text to text."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfnmt.batches import Pairs
+from tfnmt.cleaning import clean_french
+from tfnmt.model import Transformer
+from tfnmt.tokenizer import Tokenizer
+from tfnmt.translate import Translator
+
+PAIRS = {
+    "Two dogs run.": "Deux chiens courent.",
+    "A man eats an apple.": "Un homme mange une pomme.",
+    "The cat sleeps on the red sofa.": "Le chat dort sur le canapé rouge.",
+    "Fire!": "Au feu !",
+    "It's cold today.": "Il fait froid aujourd'hui.",
+    "Where is she?": "Où est-elle ?",
+    "Children play in the water near the beach.": "Des enfants jouent dans l'eau près de la plage.",
+    "Yes.": "Oui.",
+}
+FRENCH = [clean_french(text) for text in PAIRS.values()]
+
+
+@pytest.fixture(scope="module")
+def learned():
+    keras.utils.set_random_seed(0)
+    tokenizer = Tokenizer.train([*PAIRS, *FRENCH] * 2, 330)
+    pairs = Pairs(tokenizer.encode(PAIRS), tokenizer.encode(FRENCH), 1024, widths=(64,))
+    (batch,) = pairs.dataset().as_numpy_iterator()
+    batch = ({name: tokens[:8] for name, tokens in batch[0].items()}, batch[1][:8])
+    model = Transformer(tokenizer.size, layers=1, width=32, heads=2, feed_forward=64, dropout=0.0)
+    model.compile(keras.optimizers.Adam(5e-3, beta_2=0.98), jit_compile=False)
+    logs = [model.train_on_batch(*batch, return_dict=True) for _ in range(60)]
+    assert logs[-1]["loss"] < 3
+    return model, tokenizer
+
+
+@pytest.mark.parametrize("beam", [1, 4])
+def test_eight_sentences_are_translated_exactly(learned, beam):
+    done = []
+    translator = Translator(*learned, beam=beam)
+    assert translator.translate(list(PAIRS), done.append) == FRENCH
+    assert done[-1] == 8 and done == sorted(done)
+
+
+def test_order_and_batches_change_nothing(learned):
+    order = np.random.default_rng(0).permutation(8)
+    texts = np.array(list(PAIRS))[order].tolist()
+    assert Translator(*learned, beam=1, batch_tokens=16).translate(texts) == np.array(FRENCH)[order].tolist()
+
+
+def test_any_input_is_answered(learned):
+    texts = ["", "   ", "word " * 10_000, "🙂🙂", "Ελληνικά 中文", "\x00\x07", "Fire!"]
+    translations = Translator(*learned, beam=1, widths=(8, 24)).translate(texts)
+    assert translations[:2] == ["", ""] and translations[-1] == FRENCH[3]
+    assert all(isinstance(text, str) for text in translations)
+    assert Translator(*learned).translate([]) == []
+
+
+def test_bad_beam(learned):
+    with pytest.raises(ValueError, match="beam must be at least 1"):
+        Translator(*learned, beam=0)

@@ -1,0 +1,1 @@
+"""English-French transformer: tokenizer, data, layers, model, decoding, evaluation."""

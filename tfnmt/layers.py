@@ -1,0 +1,186 @@
+"""The transformer's parts: positional encoding, attention that can be cached, encoder and decoder blocks.
+
+References:
+    - Vaswani et al. 2017, "Attention Is All You Need".
+    - Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture" (pre-norm).
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from tfnmt.tokenizer import PAD
+
+NORMS = ("pre", "post")
+"""Where layer normalization stands: before each sublayer, with the residual around both, or after the residual sum."""
+
+
+def positional_encoding(positions, depth):
+    """Sines and cosines of positions: PE(p, 2i) = sin(p / 10000^(2i/depth)), PE(p, 2i+1) = cos of the same.
+
+    Here the sines fill the first half of the features and the cosines the second, which is the same up to their order.
+
+    Args:
+        positions: integers `(length,)`, from 0.
+        depth: number of features, even.
+
+    Returns:
+        Float32 `(length, depth)` in [-1, 1].
+    """
+    rates = ops.exp(ops.arange(depth // 2, dtype="float32") * (-2 * math.log(10000.0) / depth))
+    angles = ops.expand_dims(ops.cast(positions, "float32"), 1) * rates
+    return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+def padding_mask(tokens):
+    """Which keys any query may look at: bool `(batch, 1, length)`, False at padding."""
+    return ops.expand_dims(tokens != PAD, 1)
+
+
+def causal_mask(length):
+    """Which keys a query may look at, its own and those before: bool `(1, length, length)`."""
+    positions = ops.arange(length)
+    return ops.expand_dims(ops.expand_dims(positions, 1) >= positions, 0)
+
+
+@keras.saving.register_keras_serializable("tfnmt")
+class Attention(keras.layers.MultiHeadAttention):
+    """`keras.layers.MultiHeadAttention` in two halves, so that keys and values can be kept while decoding."""
+
+    def keys_and_values(self, memory):
+        """Keys and values of `(batch, length, width)`, each `(batch, length, heads, width / heads)`."""
+        return self.key_dense(memory), self.value_dense(memory)
+
+    def attend(self, query, keys, values, mask):
+        """Attention of `(batch, queries, width)` to kept keys and values under a bool mask `(batch, queries, length)`,
+        without dropout."""
+        found, _ = self._compute_attention(self.query_dense(query), keys, values, attention_mask=mask, training=False)
+        return self.output_dense(found)
+
+
+class Block(keras.layers.Layer):
+    """What encoder and decoder blocks share: sublayers, each with a residual, layer normalization and dropout.
+
+    Args:
+        width: features of a token (d_model), divisible by `heads`.
+        heads: of each attention.
+        feed_forward: hidden units of the feed-forward sublayer (d_ff).
+        dropout: rate after each sublayer.
+        norm: one of `NORMS`.
+    """
+
+    sublayers = 0
+
+    def __init__(self, width, heads, feed_forward, dropout=0.1, norm="pre", **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.heads, self.feed_forward = width, heads, feed_forward
+        self.rate, self.norm = dropout, norm
+        own = {"dtype": self.dtype_policy}
+        self.norms = [keras.layers.LayerNormalization(epsilon=1e-5, **own) for _ in range(self.sublayers)]
+        self.dropouts = [keras.layers.Dropout(dropout, **own) for _ in range(self.sublayers)]
+        self.hidden = keras.layers.Dense(feed_forward, activation="relu", **own)
+        self.out = keras.layers.Dense(width, **own)
+        shape = (None, None, width)
+        for norm_layer in self.norms:
+            norm_layer.build(shape)
+        self.hidden.build(shape)
+        self.out.build((None, None, feed_forward))
+
+    def _attention(self):
+        attention = Attention(self.heads, self.width // self.heads, flash_attention=False, dtype=self.dtype_policy)
+        attention.build((None, None, self.width), (None, None, self.width))
+        return attention
+
+    def _add(self, index, x, sublayer, training):
+        """A sublayer, a function, with its residual."""
+        if self.norm == "pre":
+            return x + self.dropouts[index](sublayer(self.norms[index](x)), training=training)
+        return self.norms[index](x + self.dropouts[index](sublayer(x), training=training))
+
+    def _feed_forward(self, x):
+        return self.out(self.hidden(x))
+
+    def build(self, *_):
+        self.built = True
+
+    def get_config(self):
+        config = {name: getattr(self, name) for name in ("width", "heads", "feed_forward", "norm")}
+        return {**super().get_config(), **config, "dropout": self.rate}
+
+
+@keras.saving.register_keras_serializable("tfnmt")
+class EncoderBlock(Block):
+    """Self-attention over the source, then the feed-forward sublayer."""
+
+    sublayers = 2
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.attention = self._attention()
+
+    def call(self, x, mask, training=False):
+        """Float `(batch, length, width)` under a bool mask `(batch, 1, length)`; returns the same shape."""
+        x = self._add(0, x, lambda y: self.attention(y, y, attention_mask=mask, training=training), training)
+        return self._add(1, x, self._feed_forward, training)
+
+
+@keras.saving.register_keras_serializable("tfnmt")
+class DecoderBlock(Block):
+    """Self-attention over the target so far, attention to the encoded source, then the feed-forward sublayer."""
+
+    sublayers = 3
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.attention, self.cross_attention = self._attention(), self._attention()
+
+    def call(self, x, memory, mask, memory_mask, training=False, scores=False):
+        """A pass over a whole target.
+
+        Args:
+            x: float `(batch, length, width)`, and `memory`, the encoded source, `(batch, source length, width)`.
+            mask: bool, broadcastable to `(batch, length, length)`, and `memory_mask` to
+                `(batch, length, source length)`.
+            scores: return `(x, weights)`, with those of the cross-attention, `(batch, heads, length, source length)`.
+        """
+        found = []
+
+        def cross(y):
+            options = {"attention_mask": memory_mask, "training": training, "return_attention_scores": scores}
+            y = self.cross_attention(y, memory, **options)
+            if scores:
+                found.append(y[1])
+            return y[0] if scores else y
+
+        x = self._add(0, x, lambda y: self.attention(y, y, attention_mask=mask, training=training), training)
+        x = self._add(2, self._add(1, x, cross, training), self._feed_forward, training)
+        return (x, found[0]) if scores else x
+
+    def step(self, x, cache, position, memory, memory_mask):
+        """A pass over one token of each hypothesis, given what is kept of those before.
+
+        Args:
+            x: float `(sentences, hypotheses, width)`, one token each.
+            cache: `(keys, values)` of the self-attention, each `(sentences * hypotheses, limit, heads, size)`.
+            position: of the token, an integer scalar.
+            memory: keys and values of the cross-attention, `(sentences, source length, heads, size)`; all hypotheses of
+                a sentence share them.
+            memory_mask: bool `(sentences, 1, source length)`.
+
+        Returns:
+            `(x, cache)`, of the same shapes.
+        """
+        shape, kept = ops.shape(x), []
+
+        def self_attention(y):
+            y = ops.reshape(y, (-1, 1, self.width))
+            here = ops.arange(ops.shape(cache[0])[1])
+            for old, new in zip(cache, self.attention.keys_and_values(y), strict=True):
+                kept.append(ops.where(ops.reshape(here == position, (1, -1, 1, 1)), new, old))
+            mask = ops.reshape(here <= position, (1, 1, -1))
+            return ops.reshape(self.attention.attend(y, *kept, mask), shape)
+
+        x = self._add(0, x, self_attention, False)
+        x = self._add(1, x, lambda y: self.cross_attention.attend(y, *memory, memory_mask), False)
+        return self._add(2, x, self._feed_forward, False), tuple(kept)
