@@ -1,0 +1,100 @@
+"""Trains, scores, records and pictures transformers; the work behind `nmt.py`."""
+
+import time
+
+import numpy as np
+
+from experiments.harness.reporting import report
+from experiments.harness.running import runs
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.nmts import figures
+from experiments.nmts import scores as nmt_scores
+from experiments.nmts.data import ParallelText
+from experiments.nmts.recipes import make_recipe
+from experiments.nmts.training import build_model
+from tfnmt import evaluate
+
+TOKENIZER = "tokenizer.json"
+
+
+class Run(Experiment):
+    """All transformers of one command.
+
+    Args:
+        choice: the corpus, a `datasets.Choice`.
+        preset: the preset's name.
+        overrides: fields of `Recipe` that the user set.
+        models, seeds: what to train; names of `recipes.models_of`.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+
+    name, monitor, mode, title, unit = "nmt", "accuracy", "max", "val token accuracy", "sentences"
+
+    def __init__(self, choice, preset, overrides, models, seeds, machine, results):
+        self.recipes = {model: make_recipe(choice.name, model, preset, overrides) for model in models}
+        data = ParallelText(choice, preset, self.recipes[models[0]])
+        shared = {"options": overrides, **machine.settings(), "data": data.record()}
+        configurations = {(model, seed): self.recipes[model].record() for seed in seeds for model in models}
+        epochs = {model: recipe.epochs for model, recipe in self.recipes.items()}
+        super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
+
+    def describe(self):
+        """Prints what would run and how much work it is."""
+        left = self.left()
+        for model, seed in self.configurations:
+            state = "to do" if (model, seed) in left else "finished"
+            recipe = self.recipes[model]
+            parameters = build_model(recipe, self.data.tokenizer.size, seed, 1).count_params()
+            print(
+                f"{model:12} seed {seed}  {state:8}  {recipe.epochs} epochs, {self.work(model):,} sentences, "
+                f"N = {recipe.layers}, d_model {recipe.width}, {recipe.heads} heads, d_ff {recipe.feed_forward}, "
+                f"{parameters:,} parameters"
+            )
+        sentences = sum(self.work(model) for model, _ in left)
+        count = f"{len(left)} of {len(self.configurations)}"
+        print(f"{count} models to train, {sentences:,} sentences in all. Nothing was written.")
+
+    def build(self, variant, seed):
+        recipe = self.recipes[variant]
+        data = self.data.training(recipe, seed)
+        steps = self.epochs[variant] * data.steps
+        model = build_model(recipe, self.data.tokenizer.size, seed, steps, self.machine.xla)
+        return Training(model, data, self.data.pairs("validation", recipe).dataset())
+
+    def score(self, model, variant, folder, label):
+        started, recipe = time.perf_counter(), self.recipes[variant]
+        runs.write_atomic(folder / TOKENIZER, self.data.tokenizer.to_json())
+        scores, translations = nmt_scores.score(model, self.data, recipe, lambda line: print(f"{label}: {line}"))
+        test = self.data.corpora["test"]
+        scores["examples"] = evaluate.examples(test.english, translations, test.french)
+        runs.write_atomic(folder / "translations.txt", "".join(f"{line}\n" for line in translations))
+        figures.draw_attention(model, self.data, translations, folder / "attention.png", self._title(label))
+        print(f"{label}: {nmt_scores.one_line(scores)}", flush=True)
+        return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
+
+    def _record(self, variant, seed, model, progress, scores):
+        """Adds the training loss of the epoch whose weights were kept, with dropout as trained: smoothed, and not."""
+        record = super()._record(variant, seed, model, progress, scores)
+        row = progress.history[progress.best_epoch - 1]
+        rates = [r["images_per_epoch"] / r["seconds"] for r in progress.history]
+        lengths = self.data.pairs("train", self.recipes[variant]).lengths
+        per_sentence = float(lengths.mean(axis=0).sum())
+        return record | {
+            "training_loss": row["loss"],
+            "training_cross_entropy": row["cross_entropy"],
+            "tokens_per_second": float(np.median(rates)) * per_sentence,
+        }
+
+    def wrap_up(self):
+        """Draws the learning curves of the run's models."""
+        records = [r for r in report.read_records(self.results) if self._is_mine(r)]
+        if records:
+            figures.draw_curves(records, self.results, self.folder / "curves.png", self._title(""))
+        print(f"Pictures: {self.folder}")
+
+    def _title(self, label):
+        return ", ".join(filter(None, [self.choice.name, label, f"run {self.folder.name}"]))
+
+    def _is_mine(self, record):
+        return self.folder in (self.results / record["folder"]).parents

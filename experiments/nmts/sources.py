@@ -1,0 +1,69 @@
+"""Where parallel text comes from: files in a folder, or the built-in `numbers`. Imports no TensorFlow."""
+
+import os
+from pathlib import Path
+
+from experiments.harness.data.datasets import Choice
+from experiments.harness.running.errors import UserError
+
+FOLDER = "TRANSLATION_DATA_DIR"
+BUILTIN = "numbers"
+KNOWN = ("multi30k", "tatoeba", "opus_books")
+"""Looked for in this order by `auto`."""
+
+SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
+"""Names of Multi30k's files by split; each ends in `.en` or `.fr`."""
+
+
+def choose(requested, data_dir=None):
+    """Decides which parallel text to use.
+
+    Files are looked for in `data_dir`, else in the folder `TRANSLATION_DATA_DIR` names, else in `~/translation_data`.
+
+    Args:
+        requested: `"auto"`, `"numbers"`, or the name of files in that folder: see `find`.
+        data_dir: folder, or None.
+
+    Returns:
+        A `datasets.Choice`.
+
+    Raises:
+        UserError: if `data_dir` is no folder, or holds no files of that name.
+    """
+    if data_dir and not Path(data_dir).expanduser().is_dir():
+        raise UserError(f"--data-dir {data_dir} is not a folder; create it, or leave the option out")
+    if requested == BUILTIN:
+        return Choice(BUILTIN, "builtin", None, f"Data: {BUILTIN}, drawn by this program.")
+    folder = Path(data_dir or os.environ.get(FOLDER) or "~/translation_data").expanduser().resolve()
+    for name in KNOWN if requested == "auto" else (requested,):
+        if find(name, folder):
+            return Choice(name, "files", str(folder), f"Data: {name}, in {folder}.")
+    lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
+    remedy = (
+        "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr or NAME/train.en as --data-dir"
+    )
+    if requested != "auto":
+        raise UserError(f"{lack}; {remedy}, or use --data {BUILTIN}")
+    return Choice(BUILTIN, "builtin", None, f"Data: {BUILTIN}, because {lack}. For others, {remedy}.")
+
+
+def find(name, folder):
+    """The files of a corpus in a folder.
+
+    Returns:
+        `{"train": (english, french), "validation": ..., "test": ...}` of a corpus that comes split, in a folder of its
+        own; `{"all": (english, french)}` or `{"all": (tsv,)}` of another; None where there is neither.
+    """
+    folder = Path(folder)
+    if Path(name).name != name or not name:
+        return None
+    pairs = {split: tuple(folder / name / f"{stem}.{lang}" for lang in ("en", "fr")) for split, stem in SPLITS.items()}
+    if all(path.is_file() for pair in pairs.values() for path in pair):
+        return pairs
+    aligned = (folder / f"{name}.en", folder / f"{name}.fr")
+    if all(path.is_file() for path in aligned):
+        return {"all": aligned}
+    for ending in (".tsv", ".tsv.gz", "_en_fr.tsv", "_en_fr.tsv.gz"):
+        if (folder / f"{name}{ending}").is_file():
+            return {"all": (folder / f"{name}{ending}",)}
+    return None

@@ -1,0 +1,145 @@
+"""`nmt.py`: which text it takes, what it refuses, and a whole run with its record."""
+
+import importlib
+import json
+import math
+
+import pytest
+
+from experiments import nmt
+from experiments.harness.running.errors import UserError
+from experiments.nmts import sources
+from experiments.nmts.recipes import MODELS, PRESETS, Recipe, make_recipe
+from tests.experiments.sessions import ROOT, finish_here, quick, read
+
+SCRIPT = ROOT / "experiments" / "nmt.py"
+
+
+def write_pairs(folder, name, count, first=0):
+    """Aligned files whose sentences are numbers."""
+    lines = {"en": [f"number {i} here" for i in range(first, first + count)]}
+    lines["fr"] = [f"nombre {i} ici" for i in range(first, first + count)]
+    for language, sentences in lines.items():
+        path = folder / f"{name}.{language}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(sentences) + "\n", encoding="utf-8")
+
+
+# Sources
+
+
+def test_files_of_one_name_are_found(tmp_path):
+    assert sources.find("pairs", tmp_path) is None and sources.find("../x", tmp_path) is None
+    (tmp_path / "tatoeba_en_fr.tsv.gz").touch()
+    assert sources.find("tatoeba", tmp_path) == {"all": (tmp_path / "tatoeba_en_fr.tsv.gz",)}
+    write_pairs(tmp_path, "pairs", 1)
+    assert sources.find("pairs", tmp_path) == {"all": (tmp_path / "pairs.en", tmp_path / "pairs.fr")}
+    for name in ("train", "val", "test_2016_flickr"):
+        write_pairs(tmp_path / "multi30k", name, 1)
+    assert sources.find("multi30k", tmp_path)["test"][1] == tmp_path / "multi30k" / "test_2016_flickr.fr"
+    assert sources.choose("auto", tmp_path).name == "multi30k"
+
+
+def test_without_files_numbers_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSLATION_DATA_DIR", str(tmp_path))
+    choice = sources.choose("auto")
+    assert (choice.name, choice.source) == ("numbers", "builtin") and "--data-dir" in choice.notice
+    with pytest.raises(UserError, match="holds no tatoeba; name the folder"):
+        sources.choose("tatoeba")
+    with pytest.raises(UserError, match="is not a folder"):
+        sources.choose("auto", tmp_path / "nowhere")
+
+
+# Recipes
+
+
+def test_the_assignments_network():
+    recipe = MODELS["multi30k"]["assignment"]
+    assert (recipe.layers, recipe.width, recipe.heads, recipe.feed_forward) == (6, 512, 8, 128)
+    for dataset, models in MODELS.items():
+        for model in models:
+            for preset in PRESETS:
+                assert make_recipe(dataset, model, preset, {"beam": 3}).beam == 3
+
+
+@pytest.mark.parametrize("field, value", [("norm", "none"), ("heads", 7), ("dropout", 1.0), ("longest", 151),
+                                          ("vocabulary", 100), ("warmup", 0.0), ("learning_rate", -1.0)])  # fmt: skip
+def test_bad_recipes(field, value):
+    with pytest.raises(ValueError, match=f"{field if field != 'heads' else 'width'} must .*Received"):
+        Recipe(**{field: value})
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--layer", "2"], "unrecognized arguments: --layer 2 (did you mean --layers?)"),
+        (["--data", "numbers", "--model", "large"], "--model must be one of small or all for numbers. Received: large"),
+        (["--data", "numbers", "--heads", "3"], "small: width must be even and divisible by heads."),
+        (["--data", "tatoeba"], "holds no tatoeba"),
+        (["--dropout", "2"], "argument --dropout: must lie between 0 and 0.99, received 2"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(tmp_path, options, message):
+    done = quick(tmp_path, SCRIPT, *options)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stdout == ""
+
+
+# A whole run
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nmt")
+    options = ["--data", "numbers", "--preset", "smoke", "--epochs", "1", "--precision", "float32"]
+    finish_here(nmt, *options, "--results", folder / "results")
+    return folder / "results"
+
+
+def test_record(results):
+    (path,) = results.rglob("record.json")
+    assert path.relative_to(results).parts[:2] == ("nmt", "numbers") and path.parent.name == "seed-0"
+    record = json.loads(path.read_text())
+    assert record["test"]["sentences"] == 40 and 0 <= record["test"]["bleu"] <= 100 and record["test"]["chrf"] >= 0
+    assert record["training_loss"] > record["fit"]["least_loss"] and math.isfinite(record["training_cross_entropy"])
+    assert record["sentences_seen"] == 400 and record["data"]["train"] == 400 and record["data"]["vocabulary"] == 300
+    assert record["fit"]["perplexity"] == pytest.approx(math.exp(record["fit"]["cross_entropy"]))
+    assert record["test"]["perplexity_per_character"] < record["test"]["perplexity"]
+    assert len((path.parent / "translations.txt").read_text(encoding="utf-8").splitlines()) == 40
+    assert {name.name for name in path.parent.glob("*.png")} == {"attention.png"}
+    assert (path.parents[2] / "curves.png").is_file() and "nmt" in (results / "summary.md").read_text()
+
+
+def test_what_was_saved_translates(results):
+    from tfnmt.tokenizer import Tokenizer
+    from tfnmt.translate import Translator
+
+    keras = importlib.import_module("keras")
+    (path,) = results.rglob("model.keras")
+    tokenizer = Tokenizer.load(path.parent / "tokenizer.json")
+    translator = Translator(keras.models.load_model(path), tokenizer, beam=1)
+    assert isinstance(translator.translate(["twenty-one"])[0], str)
+    assert read(path.parent)["parameters"] == translator.search.model.count_params()
+
+
+def test_unequal_line_counts_end_the_run(tmp_path):
+    from experiments.nmts.data import ParallelText
+
+    write_pairs(tmp_path, "pairs", 100)
+    (tmp_path / "pairs.fr").write_text("un\n")
+    recipe = make_recipe("pairs", "small", "smoke", {})
+    with pytest.raises(UserError, match="must have equally many lines. Received: 100 and 1"):
+        ParallelText(sources.choose("pairs", tmp_path), "smoke", recipe)
+
+
+def test_a_corpus_that_does_not_come_split(tmp_path):
+    from experiments.nmts.data import ParallelText
+
+    write_pairs(tmp_path, "pairs", 100)
+    data = ParallelText(sources.choose("pairs", tmp_path), "smoke", make_recipe("pairs", "small", "smoke", {}))
+    assert data.sizes == {"train": 20, "validation": 40, "test": 40}
+    with pytest.raises(UserError, match="no training pair of pairs is short enough"):
+        ParallelText(sources.choose("pairs", tmp_path), "smoke", make_recipe("pairs", "small", "smoke", {"longest": 1}))
