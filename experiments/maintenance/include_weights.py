@@ -6,13 +6,15 @@
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
 its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`. The SHA-256 of the weights is added to their
-record, as `weights_sha256`, and checked whenever they are loaded.
+record, as `weights_sha256`, and checked whenever they are loaded. `--float16` stores the weights in half the space, and
+the record says so as `weights_stored`; its scores are those of the float32 weights.
 """
 
 import errno
 import hashlib
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.maintenance.half_precision import in_float16  # noqa: E402
 
 MAX_MIB = 12  # a repository keeps every version for good
 
@@ -29,23 +32,29 @@ def parse_arguments(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("folder", type=Path, help="a model's folder, which holds model.keras and record.json")
     parser.add_argument("target", type=Path, help="path of the copies, without their suffixes")
+    parser.add_argument("--float16", action="store_true", help="store the weights in half the space")
     return parser.parse_args(argv)
 
 
-def read_model(folder):
+def read_model(folder, float16=False):
     """The weights of a trained model, as bytes, and its record; raises `UserError` for none, or too large a one."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
     if not runs.is_finished(folder):
         raise UserError(f"{folder} does not hold both {runs.WEIGHTS} and {runs.RECORD}")
     weights, record = (folder / runs.WEIGHTS).read_bytes(), runs.read_json(folder / runs.RECORD)
+    if float16:
+        try:
+            weights = in_float16(weights)
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{folder / runs.WEIGHTS} can't be stored in float16 ({error})") from None
     mib = len(weights) / 2**20
     if mib > MAX_MIB:
         problem = f"has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one"
         raise UserError(f"{folder / runs.WEIGHTS} {problem}")
     if not isinstance(record, dict):
         raise UserError(f"{folder / runs.RECORD} is no record of a trained model")
-    return weights, record
+    return weights, record | ({"weights_stored": "float16"} if float16 else {})
 
 
 def judge_folder(folder, record):
@@ -69,12 +78,12 @@ def check_target(target, names):
     runs.check_writable(target.parent, "TARGET")
 
 
-def include(folder, target):
+def include(folder, target, float16=False):
     """Writes the copies and returns their paths; writes none where one can't be read or written."""
-    models = {target.name: read_model(folder)}
+    models = {target.name: read_model(folder, float16)}
     record = models[target.name][1]
     if "judge" in record:
-        models[f"{target.name}-judge"] = read_model(judge_folder(folder, record))
+        models[f"{target.name}-judge"] = read_model(judge_folder(folder, record), float16)
     files = {}
     for name, (weights, record) in models.items():
         files[f"{name}.keras"] = weights
@@ -89,7 +98,7 @@ def include(folder, target):
 def main():
     args = parse_arguments()
     try:
-        print(*include(args.folder, args.target), sep="\n")
+        print(*include(args.folder, args.target, args.float16), sep="\n")
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise

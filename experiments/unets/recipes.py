@@ -101,7 +101,7 @@ class Recipe:
     weight_decay: float = 5e-2
     one_cycle: bool = True
     encoder_rate: float = 1.0
-    ema: float = 0.0
+    ema: float = 0.99
     augmentation: float = 1.5
     train_limit: int = 0
     test_limit: int = 0
@@ -132,8 +132,10 @@ class Recipe:
 
 
 PRESETS = {
-    "smoke": Recipe(image_size=32, filters=4, depth=2, batch_size=8, images=128, train_limit=72, test_limit=16),
-    "demo": Recipe(image_size=64, images=6_000),
+    "smoke": Recipe(
+        image_size=32, filters=4, depth=2, batch_size=8, images=128, ema=0.0, train_limit=72, test_limit=16
+    ),
+    "demo": Recipe(image_size=64, images=6_000, ema=0.95),
     "cpu": Recipe(),
     "gpu": Recipe(filters=64, epochs=100, batch_size=32),
 }
@@ -181,8 +183,9 @@ _TUTORIAL = {
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
     "one_cycle": False,
+    "ema": 0.0,
     "augmentation": 0.0,
 }
 _TUTORIAL_SIZE = {"filters": 32, "batch_size": 32, "epochs": 20}
 _ENCODER = {"depth": 5, "filters": 16}
-_PRETRAINED = {"learning_rate": 2e-3, "encoder_rate": 0.2}
+_PRETRAINED = {"learning_rate": 2e-3, "encoder_rate": 0.2, "ema": 0.98}

@@ -6,7 +6,8 @@ from urllib.parse import quote
 from experiments.harness.reporting import report
 from experiments.harness.reporting.report import field, over_seeds, run_folders
 from experiments.unets.figures import by_variant, draw_comparison, draw_pictures, draw_predictions
-from experiments.unets.recipes import MATRIX, TUNED, TUTORIAL
+from experiments.unets.pace import pace_table
+from experiments.unets.recipes import MATRIX, TUNED, TUTORIAL, TUTORIAL_KERAS3, VARIANTS
 
 __all__ = ["draw_comparison", "draw_pictures", "draw_predictions", "unet_section"]
 
@@ -19,9 +20,9 @@ TARGETS = {
 INTRODUCTION = """## U-Net
 
 Four U-Nets that differ in how they go down (max pooling or strided convolution), how they go up (transposed convolution
-or upsampling) and in the loss (cross-entropy or soft Dice), beside two predictors that need no model and, where it was
-run, the recipe of the tutorial article. All scores are of the foreground on the test images, in [0, 1], higher is
-better:
+or upsampling) and in the loss (cross-entropy or soft Dice), beside two predictors that need no model and, where they
+were run, a U-Net on a pretrained encoder and the recipe of the tutorial article. All scores are of the foreground on
+the test images, in [0, 1], higher is better:
 
 - **IoU** and **Dice** pool the pixels of all test images at the model's resolution; **per-image IoU** averages one IoU
   an image.
@@ -89,6 +90,10 @@ def _run(records, folder, results_dir):
     notes = [report.spread_note(counts), "Images/s: training images a second of training."]
     if any(map(_is_tutorial, variants)):
         notes.append("† The tutorial article's recipe.")
+    if TUTORIAL_KERAS3 in variants:
+        notes.append(f"`{TUTORIAL_KERAS3}`: its code unchanged, where Keras 3 lets batch normalization learn.")
+    if any(VARIANTS[name].weights for name in variants if name in VARIANTS):
+        notes.append("`pretrained-...`: its encoder starts from ImageNet's weights, all others from random ones.")
     if TUNED in variants:
         notes.append(f"`{TUNED}`: blocks and loss from the file of `--hparams`, as a search found them.")
     return [
@@ -99,6 +104,7 @@ def _run(records, folder, results_dir):
         "Commands:\n\n" + report.code_block(record["command"] for record in records),
         MORE,
         _more_table(variants),
+        pace_table(variants, results_dir),
         _class_table(variants),
         *_pictures(variants, folder, results_dir),
     ]
@@ -235,6 +241,8 @@ def _training(record):
         "depth": "depth {}",
         "normalization": "{} normalization",
         "dropout": "dropout {}",
+        "encoder_rate": "the encoder at {} of the learning rate",
+        "ema": "averaged weights (momentum {})",
         "batch_size": "batches of {}",
         "epochs": "{} epochs",
         "optimizer": "{}",

@@ -66,14 +66,14 @@ def test_the_pretrained_network_and_the_same_from_scratch(preset):
     )
     assert pretrained["depth"] == 5 and pretrained["filters"] == 16
     differing = {name for name in pretrained | scratch if pretrained.get(name) != scratch.get(name)}
-    assert differing == {"weights", "learning_rate", "encoder_rate"}
+    assert differing == {"weights", "learning_rate", "encoder_rate", "ema"}
 
 
 def test_records_leave_out_later_fields_that_change_nothing():
     """So a folder that an earlier version began still counts as the same run."""
-    record = make_recipe("cpu", "mp-tr-bce", {}).record()
+    record = make_recipe("cpu", "tutorial", {}).record()
     assert not {"weights", "encoder_rate", "ema"} & set(record)
-    assert make_recipe("cpu", "mp-tr-bce", {"ema": 0.9}).record() == record | {"ema": 0.9}
+    assert make_recipe("cpu", "mp-tr-bce", {"ema": 0.9}).record()["ema"] == 0.9
 
 
 def test_overrides_replace_the_presets_own():

@@ -1,0 +1,54 @@
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from experiments.harness.running.errors import UserError
+from experiments.maintenance import include_weights
+from experiments.maintenance.half_precision import in_float16
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model, and the folder of a finished training that holds it."""
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(64, 3, name="first")(inputs)
+    model = keras.Model(inputs, keras.layers.Conv2D(64, 3, name="second")(keras.layers.BatchNormalization()(x)))
+    folder = tmp_path / "seed-0"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    (folder / "record.json").write_text('{"test": {"iou": 0.8}}')
+    return model, folder
+
+
+def test_half_the_size_and_the_same_model_in_float32(saved, tmp_path):
+    model, folder = saved
+    before = (folder / "model.keras").read_bytes()
+    (tmp_path / "small.keras").write_bytes(in_float16(before))
+    assert (tmp_path / "small.keras").stat().st_size < 0.6 * len(before)
+    small = keras.models.load_model(tmp_path / "small.keras")
+    assert small.to_json() == model.to_json() and {v.dtype for v in small.variables} == {"float32"}
+    for ours, theirs in zip(small.get_weights(), model.get_weights(), strict=True):
+        assert np.array_equal(ours, theirs.astype("float16").astype("float32"))
+
+
+def test_included_weights_say_that_they_are_stored_so(saved, tmp_path, monkeypatch):
+    options = [str(saved[1]), str(tmp_path / "pets"), "--float16"]
+    monkeypatch.setattr(sys, "argv", ["include_weights.py", *options])
+    include_weights.main()
+    record = json.loads((tmp_path / "pets.json").read_text())
+    assert record["weights_stored"] == "float16" and record["test"] == {"iou": 0.8}
+    assert (tmp_path / "pets.keras").read_bytes() == in_float16((saved[1] / "model.keras").read_bytes())
+
+
+def test_numbers_that_float16_cannot_hold_are_an_error(saved):
+    model, folder = saved
+    model.get_layer("second").bias.assign(np.full(64, 1e6))
+    model.save(folder / "model.keras")
+    with pytest.raises(ValueError, match="vars/1 holds numbers that float16 can't hold"):
+        in_float16((folder / "model.keras").read_bytes())
+    (folder / "model.keras").write_bytes(b"no model")
+    with pytest.raises(UserError, match=r"model.keras can't be stored in float16 \(File is not a zip file\)"):
+        include_weights.read_model(folder, float16=True)
