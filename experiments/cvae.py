@@ -4,8 +4,10 @@
     python experiments/cvae.py --data cifar10 --model control density
     python experiments/cvae.py --data mnist --wrong-labels-only   # that picture, from saved or included weights
 
-After Kingma & Welling 2014 and Sohn et al. 2015. A classifier of real images, the judge, is trained first; it says what
-an output shows. Time: up to an hour a model on 2 cores, and as long for the judge. Killed, the same command goes on.
+After Kingma & Welling 2014 and Sohn et al. 2015; on CIFAR-10 with the features of Hou et al. 2017 and the adversary of
+Bao et al. 2017. Classifiers of real images are trained first, or taken where they come along: two judges, which say what
+an output shows, and the network whose features a loss may use. Time: an hour or two a model on 2 cores. Killed, the same
+command goes on.
 """
 
 import sys
@@ -54,7 +56,11 @@ def parse_arguments(argv=None):
     add("--prior", choices=PRIORS, help="N(0, I), or a learned normal distribution for each class")
     add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
     add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
-    add("--label-noise", type=runs.number(0, 1), help="share of training images whose encoder is told a wrong label")
+    add("--wrong-label-share", type=runs.number(0, 0.9999), help="share of training images sent in with a wrong label")
+    add("--classifier-weight", type=runs.number(0), help="of the feature network's reading of relabelled images")
+    add("--layout-weight", type=runs.number(0), help="of the coarse likeness of relabelled images to their input")
+    add("--adversary-weight", type=runs.number(0), help="of the adversary; 0 trains none")
+    add("--average", type=runs.number(0, 0.9999), help="momentum of averaged weights; 0 for none")
     add("--conditioning", choices=CONDITIONINGS, help="how labels enter encoder and decoder")
     add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
     add("--batch-size", type=runs.whole(1), help="images a step, over all devices")

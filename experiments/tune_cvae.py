@@ -47,7 +47,8 @@ def main():
     from experiments.maintenance.summary import publish
     from experiments.searches.study import Study
 
-    task = cvae_tuning.CVAETask(choice, model, pick_preset(args.preset, machine.device), args.seed, machine)
+    preset = pick_preset(args.preset, machine.device)
+    task = cvae_tuning.CVAETask(choice, model, preset, args.seed, machine, args.results)
     study = Study(task, args, args.max_epochs or task.max_epochs(), role)
     if args.dry_run:
         return study.describe()

@@ -1,9 +1,9 @@
 """Scores a trained conditional VAE: likelihood, reconstruction, latent units, and whether labels control its output.
 
 Pure functions of a model and NumPy arrays. `images` are `(n, *image_shape)` in [0, 1], binarised once beforehand where
-the likelihood binarises (`tfcvae.data.binarise`); `labels` are integers `(n,)` or one-hot vectors. A `judge` is a
-function from images `(n, *image_shape)` to the labels that it reads, `(n,)`; it only measures. Work proceeds in chunks,
-so memory is bounded by the chunk.
+the likelihood binarises (`tfcvae.data.binarise`); `labels` are integers `(n,)` or one-hot vectors. `judges` are
+functions, by name, from images `(n, *image_shape)` to the labels that they read, `(n,)`; they only measure. Of several
+judges' figures the lowest counts, and all are given. Work proceeds in chunks, so memory is bounded by the chunk.
 
 References:
     - Burda et al. 2016, "Importance Weighted Autoencoders" (importance-weighted bound, active units).
@@ -14,6 +14,7 @@ import math
 import numpy as np
 from keras import ops
 
+from tfcvae.judge import frechet_distance
 from tfcvae.layers import check_labels
 from tfcvae.priors import kl_divergence
 
@@ -95,20 +96,24 @@ def active_units(model, images, labels, threshold=0.01, batch_size=256):
     return int(np.sum(squares / count - np.square(total / count) > threshold))
 
 
-def sample_accuracy(model, judge, per_class=1000, temperature=1.0, seed=0, batch_size=256):
-    """How often the judge reads a sample as the class that was asked for.
+def sample_accuracy(model, judges, per_class=1000, temperature=1.0, seed=0, batch_size=256):
+    """How often the judges read a sample as the class that was asked for.
 
     Returns:
-        `{"accuracy": share in [0, 1], "per_class": list of shares}`.
+        `{"accuracy": share in [0, 1], "per_class": list of shares, "judges": {name: share}}`; the first two are those
+        of the judge with the lowest share.
     """
-    shares = []
+    shares = {name: [] for name in judges}
     for label in range(model.num_classes):
         samples = model.sample(np.full(per_class, label), temperature, [seed, label], batch_size)
-        shares.append(float(np.mean(judge(samples) == label)))
-    return {"accuracy": float(np.mean(shares)), "per_class": shares}
+        for name, judge in judges.items():
+            shares[name].append(float(np.mean(judge(samples) == label)))
+    means = {name: float(np.mean(values)) for name, values in shares.items()}
+    lowest = min(means, key=means.get)
+    return {"accuracy": means[lowest], "per_class": shares[lowest], "judges": means}
 
 
-def relabel_scores(model, images, labels, judge, wrong=None, seed=0, batch_size=256):
+def relabel_scores(model, images, labels, judges, wrong=None, seed=0, batch_size=256):
     """Sends every image in with wrong labels and measures what comes out.
 
     The output is the decoder's mean at the posterior's mean, in these readings:
@@ -118,40 +123,46 @@ def relabel_scores(model, images, labels, judge, wrong=None, seed=0, batch_size=
     - `"prior_shift"`, for a class-dependent prior only: as (b), with the latent moved to the wrong label's prior.
 
     Args:
-        judge: function from images to the labels that it reads.
+        judges: functions, by name, from images to the labels that they read.
         wrong: wrong labels an image, drawn at random; all by default.
         seed: of that draw.
 
     Returns:
         Dictionary of `images`, `wrong_labels` (an image), `judge_accuracy` on the inputs, `reconstruction_accuracy`
-        (the judge's on plain reconstructions, r), `ignored_label_accuracy` ((1 - r) / (num_classes - 1): the accuracy
+        (the judges' on plain reconstructions, r), `ignored_label_accuracy` ((1 - r) / (num_classes - 1): the accuracy
         of a model that ignores its label), and `readings`, by name: `accuracy`, the share read as the label asked for;
         `still_true`, the share read as the image's true class; `retention`, the share of outputs whose nearest input
         by mean squared error, among `gallery` (1,000, or fewer where there are fewer), is their own; `per_class`,
-        accuracy by label asked for; `pairs`, accuracy by true class and label asked for (None where there is none).
-        All shares lie in [0, 1].
+        accuracy by label asked for; `pairs`, accuracy by true class and label asked for (None where there is none);
+        `judges`, each one's accuracy; `agreed`, the share that all of them read as the label asked for. Where judges
+        differ, the other figures are those of the judge with the lowest accuracy, on inputs and reconstructions of the
+        lowest in reading (a). All shares lie in [0, 1].
     """
     labels = _integers(labels, model.num_classes)
     wrong = wrong_labels(labels, model.num_classes, wrong, seed)
     names = ["a", "b"] + ["prior_shift"] * (model.prior_name == "class")
-    tallies = {name: Tally(model.num_classes) for name in names}
-    seen, reconstructed = 0, 0
+    tallies = {name: Tally(model.num_classes, judges) for name in names}
+    seen, reconstructed = dict.fromkeys(judges, 0), dict.fromkeys(judges, 0)
     for chunk in _chunks(len(images)):
         inputs, true = images[chunk], labels[chunk]
         gallery = images[max(0, chunk.stop - CHUNK) : chunk.stop]
         means, _ = model.encode(inputs, true, batch_size)
-        seen += np.sum(judge(inputs) == true)
-        reconstructed += np.sum(judge(model.decode(means, true, batch_size)) == true)
+        plain = model.decode(means, true, batch_size)
+        for name, judge in judges.items():
+            seen[name] += np.sum(judge(inputs) == true)
+            reconstructed[name] += np.sum(judge(plain) == true)
         for asked in wrong[chunk].T:
             for name, tally in tallies.items():
                 outputs = _relabelled(model, name, inputs, means, true, asked, batch_size)
-                tally.add(true, asked, judge(outputs), is_nearest_to_own(outputs, gallery))
-    r = float(reconstructed / len(images))
+                read = {judge: function(outputs) for judge, function in judges.items()}
+                tally.add(true, asked, read, is_nearest_to_own(outputs, gallery))
+    lowest = tallies["a"].lowest()
+    r = float(reconstructed[lowest] / len(images))
     return {
         "images": len(images),
         "wrong_labels": wrong.shape[1],
         "gallery": min(len(images), CHUNK),
-        "judge_accuracy": float(seen / len(images)),
+        "judge_accuracy": float(seen[lowest] / len(images)),
         "reconstruction_accuracy": r,
         "ignored_label_accuracy": (1 - r) / (model.num_classes - 1),
         "readings": {name: tally.result() for name, tally in tallies.items()},
@@ -214,28 +225,43 @@ def is_nearest_to_own(outputs, gallery):
 
 
 class Tally:
-    """Counts of what relabelled images were read as: `counts[true, asked, read]`."""
+    """Counts of what each judge read relabelled images as: `counts[judge][true, asked, read]`."""
 
-    def __init__(self, num_classes):
-        self.counts = np.zeros((num_classes,) * 3, "int64")
-        self.retained = 0
+    def __init__(self, num_classes, judges):
+        self.counts = {judge: np.zeros((num_classes,) * 3, "int64") for judge in judges}
+        self.classes, self.total, self.retained, self.agreed = np.arange(num_classes), 0, 0, 0
 
     def add(self, true, asked, read, retained):
-        np.add.at(self.counts, (true, asked, read), 1)
+        """Counts images by their true labels, the labels asked for, and what each judge read, a dictionary."""
+        for judge, labels in read.items():
+            np.add.at(self.counts[judge], (true, asked, labels), 1)
+        self.total += len(true)
         self.retained += int(np.sum(retained))
+        self.agreed += int(np.sum(np.all([labels == asked for labels in read.values()], axis=0)))
+
+    def accuracies(self):
+        """The share that each judge read as the label asked for."""
+        each = self.classes
+        return {judge: float(counts[:, each, each].sum() / self.total) for judge, counts in self.counts.items()}
+
+    def lowest(self):
+        """The judge with the lowest accuracy."""
+        accuracies = self.accuracies()
+        return min(accuracies, key=accuracies.get)
 
     def result(self):
         """The entries of one reading of `relabel_scores`."""
-        each = np.arange(len(self.counts))
-        obeyed = self.counts[:, each, each]  # by true class and label asked for
-        totals = self.counts.sum(axis=2)
-        total = totals.sum()
+        each, counts = self.classes, self.counts[self.lowest()]
+        obeyed = counts[:, each, each]  # by true class and label asked for
+        totals = counts.sum(axis=2)
         return {
-            "accuracy": float(obeyed.sum() / total),
-            "still_true": float(self.counts[each, :, each].sum() / total),
-            "retention": self.retained / int(total),
+            "accuracy": float(obeyed.sum() / self.total),
+            "still_true": float(counts[each, :, each].sum() / self.total),
+            "retention": self.retained / self.total,
             "per_class": _shares(obeyed.sum(axis=0), totals.sum(axis=0)),
             "pairs": [_shares(*row) for row in zip(obeyed, totals, strict=True)],
+            "judges": self.accuracies(),
+            "agreed": self.agreed / self.total,
         }
 
 
@@ -250,3 +276,39 @@ def _integers(labels, num_classes):
 
 def _chunks(count):
     return [slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+
+
+def realism(outputs, asked, real, real_labels, embed, others, other_labels):
+    """How far images of a class are from real ones, by the Frechet distance in a judge's features.
+
+    Both figures are means over classes, from equally many images of each set in each class, since the distance depends
+    on how many there are.
+
+    Args:
+        outputs, asked: images and the labels that they were asked to show.
+        real, real_labels: real images, such as the test split.
+        embed: function from images to features `(n, channels)`; see `tfcvae.judge.judge_features`.
+        others, other_labels: more real images, such as the validation split.
+
+    Returns:
+        `{"frechet_distance": of outputs to real images of the class asked for, "frechet_distance_of_real_images": of
+        the other real images to the first, "images_a_class": the mean count}`.
+    """
+    sets = [(embed(x), np.asarray(y)) for x, y in ((outputs, asked), (real, real_labels), (others, other_labels))]
+    distances, counts = [], []
+    for label in np.unique(real_labels):
+        generated, first, second = (features[labels == label] for features, labels in sets)
+        count = min(len(generated), len(first), len(second))
+        if count < 2:
+            continue
+        first = first[:count]
+        distances.append([frechet_distance(group[:count], first) for group in (generated, second)])
+        counts.append(count)
+    if not counts:
+        return None
+    own, floor = np.mean(distances, axis=0)
+    return {
+        "frechet_distance": float(own),
+        "frechet_distance_of_real_images": float(floor),
+        "images_a_class": float(np.mean(counts)),
+    }

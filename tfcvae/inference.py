@@ -28,7 +28,7 @@ class Inference:
         rng = np.random.default_rng(self.seed)
 
         def run(embedding, images):
-            return self._posterior(self._prepared(images, rng), embedding)
+            return _predict(self.encoder, self._prepared(images, rng), embedding)
 
         return self._in_batches(run, batch_size, labels, self._checked(images))
 
@@ -127,15 +127,14 @@ class Inference:
 
         def run(embedding, images):
             images = self._prepared(images, pixels)
-            return bound(images, embedding, self._posterior(images, embedding), self.prior(embedding), draws)
+            return bound(images, embedding, _predict(self.encoder, images, embedding), self.prior(embedding), draws)
 
         return self._in_batches(run, batch_size, labels, self._checked(images))
 
-    def _posterior(self, images, embedding):
-        return self.posterior(_predict(self.encoder, images, embedding), embedding)
-
     def _log_likelihood(self, images, latents, embedding):
-        return self.likelihood.log_prob(images, _predict(self.decoder, latents, embedding))
+        parameters = _predict(self.decoder, latents, embedding)
+        distance = [self.distance_in_features(images, parameters)] if self.likelihood.uses_features else []
+        return self.likelihood.log_prob(images, parameters, *distance)
 
     def _prepared(self, images, rng):
         noise = rng.random(images.shape, "float32") if self.likelihood.binarises else None

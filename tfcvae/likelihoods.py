@@ -27,11 +27,13 @@ class Likelihood(keras.layers.Layer):
     Attributes:
         comparable: whether the log-probabilities compare with those of papers on the same data.
         binarises: whether `prepare` draws black-and-white images from grey ones, for which it needs noise.
+        uses_features: whether `log_prob` also takes the distance of the images in a feature network.
         per_channel: decoder outputs for each image channel.
     """
 
     comparable = True
     binarises = False
+    uses_features = False
     per_channel = 1
 
     def __init__(self, **kwargs):
@@ -183,12 +185,39 @@ class CoupledDiscretizedLogistic(DiscretizedLogistic):
         return super().mean(parameters[..., : 2 * colours])
 
 
+@keras.saving.register_keras_serializable("tfcvae")
+class PixelsAndFeatures(Likelihood):
+    """An energy in place of a probability: distance in pixels and in the features of a classifier.
+
+    `-log_prob = pixel_weight * mean squared error of pixels + feature_weight * feature distance`. It has no
+    normalisation over images, so it is no log-probability: it compares with nothing and has no bits/dim. What it is
+    for: in features the label is worth a lot (Hou et al. 2017). Parameters are logits of the mean image.
+    """
+
+    comparable = False
+    uses_features = True
+    pixel_weight, feature_weight = 2500.0, 200.0
+
+    def log_prob(self, images, parameters, feature_distance):
+        """Minus the energy, float32 `(batch,)`.
+
+        Args:
+            feature_distance: of the images from the mean images; see `tfcvae.features.feature_distance`.
+        """
+        pixels = ops.mean(ops.square(images - self.mean(parameters)), axis=(1, 2, 3))
+        return -self.pixel_weight * pixels - self.feature_weight * feature_distance
+
+    def mean(self, parameters):
+        return ops.sigmoid(ops.cast(parameters, "float32"))
+
+
 LIKELIHOODS = {
     "bernoulli": Bernoulli,
     "bernoulli_grey": BernoulliGrey,
     "gaussian": Gaussian,
     "discretized_logistic": DiscretizedLogistic,
     "coupled_discretized_logistic": CoupledDiscretizedLogistic,
+    "features": PixelsAndFeatures,
 }
 
 

@@ -13,23 +13,26 @@ import keras
 from keras import ops
 
 from tfcvae.inference import Inference
-from tfcvae.layers import LabelEmbedding, reparameterise, shift_labels
+from tfcvae.layers import LabelEmbedding, reparameterise
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.networks import build_decoder, build_encoder
-from tfcvae.priors import build_prior, free_bits, kl_divergence, move_to_class
+from tfcvae.priors import build_prior, free_bits, kl_divergence
+from tfcvae.training import TrainingSteps
 
 
 @keras.saving.register_keras_serializable("tfcvae")
-class CVAE(Inference, keras.Model):
+class CVAE(TrainingSteps, Inference, keras.Model):
     """Conditional variational autoencoder: encoder q(z|x, y), prior p(z|y) or p(z), decoder p(x|z, y).
 
     Train it with `compile(optimizer)` and `fit(dataset)`, where a batch is `(images, labels)` on TensorFlow, and
-    `((images, labels),)` on any backend. Both steps log, in nats an image: `loss` (what is minimised), `reconstruction`
-    (-log p(x|z, y)), `kl` and `negative_elbo`, the sum of these two, which no weight, warm-up or free bits touch.
-    `encode`, `decode`, `reconstruct`, `sample`, `relabel` and `elbo` come from `tfcvae.inference.Inference`.
+    `((images, labels),)` on any backend. Both steps log, in nats an image: `loss` (the ELBO's part of what is
+    minimised), `reconstruction` (-log p(x|z, y)), `kl` and `negative_elbo`, the sum of these two, which no weight,
+    warm-up or free bits touch. The steps themselves, and what can be added to the ELBO so that the label counts, are in
+    `tfcvae.training.TrainingSteps`; `encode`, `decode`, `reconstruct`, `sample`, `relabel` and `elbo` in
+    `tfcvae.inference.Inference`.
 
     Args:
-        image_shape: `(height, width, channels)`; height and width divisible by 4.
+        image_shape: `(height, width, channels)`; height and width divisible by 4, by 8 for networks of four levels.
         num_classes: number of classes.
         latent_shape: number of latent units, or `(height / 4, width / 4, channels)` for a spatial latent.
         network: a key of `tfcvae.networks.NETWORKS`.
@@ -39,10 +42,6 @@ class CVAE(Inference, keras.Model):
         kl_weight: factor of the KL divergence in the loss; 1 is the ELBO.
         kl_warmup_steps: optimizer steps over which that factor rises from 0; 0 for none.
         free_bits: nats a latent unit that cost nothing; see `tfcvae.priors.free_bits`.
-        label_noise: share of the training images whose encoder is told a random wrong label. The decoder is told the
-            right one, so the loss remains a bound of log p(x|y); the encoder learns what to make of an image that is
-            sent in with a wrong label. Without that, nothing says what it does then: it may well put the class that
-            it sees into the latent.
         conditioning: how labels enter encoder and decoder, one of `tfcvae.networks.CONDITIONINGS`.
         seed: of the noise. The initial weights follow `keras.utils.set_random_seed`.
         dtype: precision policy; the global one by default. Likelihood, KL and latents are float32 under each.
@@ -70,26 +69,18 @@ class CVAE(Inference, keras.Model):
         kl_weight=1.0,
         kl_warmup_steps=0,
         free_bits=0.0,
-        label_noise=0.0,
         conditioning="modulation",
         seed=0,
         **kwargs,
     ):
         super().__init__(**{"autocast": False, "name": "cvae", **kwargs})  # images stay float32: 256 levels need it
         _check_not_negative(kl_weight=kl_weight, kl_warmup_steps=kl_warmup_steps, free_bits=free_bits)
-        if not 0 <= label_noise <= 1:
-            raise ValueError(f"label_noise must lie in [0, 1]. Received: label_noise={label_noise!r}")
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
-        if conditioning == "prior" and (prior != "class" or label_noise):
-            raise ValueError(
-                "conditioning='prior' needs prior='class' and no label noise. "
-                f"Received: prior={prior!r}, label_noise={label_noise!r}"
-            )
         self.latent_shape = (latent_shape,) if isinstance(latent_shape, int) else tuple(latent_shape)
         self.network, self.label_dim = network, label_dim
         self.likelihood_name, self.prior_name = likelihood, prior
         self.kl_weight, self.kl_warmup_steps, self.free_bits, self.seed = kl_weight, kl_warmup_steps, free_bits, seed
-        self.label_noise, self.conditioning = label_noise, conditioning
+        self.conditioning = conditioning
 
         with _global_policy(self.dtype_policy):
             self.likelihood = build_likelihood(likelihood)
@@ -110,10 +101,15 @@ class CVAE(Inference, keras.Model):
 
     def get_config(self):
         names = ("image_shape", "num_classes", "latent_shape", "network", "label_dim")
-        names += ("kl_weight", "kl_warmup_steps", "free_bits", "label_noise", "conditioning", "seed")
+        names += ("kl_weight", "kl_warmup_steps", "free_bits", "conditioning", "seed")
         config = {name: getattr(self, name) for name in names}
         config |= {"likelihood": self.likelihood_name, "prior": self.prior_name}
         return {**super().get_config(), **config}
+
+    @classmethod
+    def from_config(cls, config):
+        config.pop("label_noise", None)  # of models saved before wrong labels became a matter of training alone
+        return super().from_config(config)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -128,26 +124,20 @@ class CVAE(Inference, keras.Model):
 
         Returns:
             Dictionary of float32 `latents` `(count, *latent_shape)` from N(0, I); where the likelihood binarises,
-            `pixels` `(count, *image_shape)`, uniform in [0, 1); with label noise, `label_shifts`, int32 `(count,)`:
-            what to add to the label, modulo the number of classes, before the encoder is told.
+            `pixels` `(count, *image_shape)`, uniform in [0, 1).
         """
         noise = {"latents": keras.random.normal((count, *self.latent_shape), dtype="float32", seed=self.noise_seeds)}
         if self.likelihood.binarises:
             shape = (count, *self.image_shape)
             noise["pixels"] = keras.random.uniform(shape, dtype="float32", seed=self.noise_seeds)
-        if self.label_noise:
-            is_wrong = keras.random.uniform((count,), dtype="float32", seed=self.noise_seeds) < self.label_noise
-            shifts = keras.random.randint((count,), 1, self.num_classes, seed=self.noise_seeds)
-            noise["label_shifts"] = ops.where(is_wrong, shifts, 0)
         return noise
 
-    def call(self, inputs, training=False):
+    def call(self, inputs):
         """A pass through encoder and decoder.
 
         Args:
             inputs: `(images, labels)` or `(images, labels, noise)`: float32 `(batch, *image_shape)` in [0, 1];
                 integers `(batch,)` or one-hot vectors `(batch, num_classes)`; what `draw_noise` returns.
-            training: whether the encoder is told some labels wrongly, as `label_noise` says.
 
         Returns:
             Dictionary of float32 tensors: `images` as the likelihood prepared them, `mean` and `log_variance` of the
@@ -157,10 +147,8 @@ class CVAE(Inference, keras.Model):
         images, labels, *noise = inputs
         noise = noise[0] if noise else self.draw_noise(ops.shape(images)[0])
         images = self.likelihood.prepare(images, noise.get("pixels"))
-        embedding = told = self.label_embedding(labels)
-        if training and self.label_noise:
-            told = self.label_embedding(shift_labels(labels, noise["label_shifts"], self.num_classes))
-        mean, log_variance = self.posterior(self.encoder([images, told]), told)
+        embedding = self.label_embedding(labels)
+        mean, log_variance = self.encoder([images, embedding])
         prior_mean, prior_log_variance = self.prior(embedding)
         latents = reparameterise(mean, log_variance, noise["latents"])
         return {
@@ -173,27 +161,25 @@ class CVAE(Inference, keras.Model):
             "parameters": self.decoder([latents, embedding]),
         }
 
-    def posterior(self, encoded, embedding):
-        """Mean and log-variance of q(z|x, y) from the encoder's outputs and the embedding of the labels it was told."""
-        if self.conditioning != "prior":
-            return encoded
-        mean, log_variance = encoded
-        every_class = self.prior(self.label_embedding(ops.arange(self.num_classes)))
-        return move_to_class(mean, self.prior(embedding)[0], *every_class), log_variance
-
     def loss_terms(self, outputs):
         """The terms of the ELBO, in nats, unweighted.
 
         Args:
-            outputs: what `call` returns.
+            outputs: what `call` returns; for a likelihood that compares images in features, with `feature_distance`,
+                float32 `(batch,)`.
 
         Returns:
             `(reconstruction, kl)`: -log p(x|z, y), float32 `(batch,)`, and the KL divergence of each latent unit,
             float32 `(batch, *latent_shape)`.
         """
-        reconstruction = -self.likelihood.log_prob(outputs["images"], outputs["parameters"])
+        distance = [outputs["feature_distance"]] if self.likelihood.uses_features else []
+        reconstruction = -self.likelihood.log_prob(outputs["images"], outputs["parameters"], *distance)
+        return reconstruction, self.kl_divergence(outputs)
+
+    def kl_divergence(self, outputs):
+        """KL divergence of the posterior from the prior, in nats a latent unit, from what `call` returns."""
         names = ("mean", "log_variance", "prior_mean", "prior_log_variance")
-        return reconstruction, kl_divergence(*(outputs[name] for name in names))
+        return kl_divergence(*(outputs[name] for name in names))
 
     def current_kl_weight(self):
         """`kl_weight` times the share of the warm-up that is done, float32 scalar."""
@@ -220,45 +206,6 @@ class CVAE(Inference, keras.Model):
             self.steps_done.assign_add(1)
         return loss
 
-    @property
-    def metrics(self):
-        return list(self.trackers.values())
-
-    if keras.backend.backend() == "tensorflow":  # other backends train with Keras's own step, which calls compute_loss
-
-        def train_step(self, data):
-            """One optimizer step on a batch, `(images, labels)` or `(inputs,)` with the inputs of `call`."""
-            import tensorflow as tf
-
-            from tfcvae.data import checked_inputs
-
-            inputs = checked_inputs(data, self.num_classes)
-            if len(inputs) == 2:
-                inputs = (*inputs, self.replica_noise(ops.shape(inputs[0])[0]))
-            with tf.GradientTape() as tape:
-                loss = self.compute_loss(y_pred=self(inputs, training=True), training=True)
-                # Gradients are summed over the replicas, so each contributes its share of the mean.
-                loss /= tf.distribute.get_strategy().num_replicas_in_sync
-                loss = self.optimizer.scale_loss(loss)
-            gradients = tape.gradient(loss, self.trainable_variables)
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-            return self.get_metrics_result()
-
-        def replica_noise(self, count):
-            """`draw_noise` for one replica of `tf.distribute`: all hold the same seed, so each takes its own share."""
-            import tensorflow as tf
-
-            replica = tf.distribute.get_replica_context()
-            start = count * replica.replica_id_in_sync_group
-            noise = self.draw_noise(count * replica.num_replicas_in_sync)
-            return {name: values[start : start + count] for name, values in noise.items()}
-
-        def test_step(self, data):
-            """The metrics of a batch; as `train_step`, without a step."""
-            from tfcvae.data import checked_inputs
-
-            self.compute_loss(y_pred=self(checked_inputs(data, self.num_classes), training=False), training=False)
-            return self.get_metrics_result()
 
 
 def _check_not_negative(**numbers):

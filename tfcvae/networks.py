@@ -2,7 +2,7 @@
 
 For comparison there is also the plain way of telling a network the label: once, at its input.
 
-Both work at full, half and quarter resolution. Features are normalized image by image (group normalization with one
+Both work at full, half, quarter ... resolution. Features are normalized image by image (group normalization with one
 group), not over the batch: batch statistics would make training and evaluation, and replicas of `tf.distribute`,
 disagree. It happens once a block, just before the label scales and shifts the features.
 
@@ -28,7 +28,7 @@ class Size:
     """Size of an encoder and of its mirror image, the decoder.
 
     Attributes:
-        channels: at full, half and quarter resolution.
+        channels: at full, half, quarter ... resolution; at least three levels.
         blocks: residual blocks at each of them.
         hidden: units of a dense layer between features and a flat latent; it helps to keep the class out of the latent.
     """
@@ -42,24 +42,25 @@ NETWORKS = {
     "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1), hidden=32),
     "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2), hidden=256),
     "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3), hidden=512),
+    "colour": Size(channels=(32, 64, 96, 128), blocks=(1, 1, 1, 1), hidden=256),
+    "colour-wide": Size(channels=(64, 128, 160, 160), blocks=(1, 2, 1, 1), hidden=256),
 }
-"""Sizes by name: `tiny` for tests, `small` and `base` for training; add your own."""
+"""Sizes by name: `tiny` for tests, `small` and `base` for likelihoods of pixels, the `colour` ones for sharp images; add
+your own. A spatial latent lies at quarter resolution, which has to be the last level."""
 
 
-CONDITIONINGS = ("modulation", "input", "prior")
+CONDITIONINGS = ("modulation", "input")
 """How a label enters the networks.
 
 `"modulation"`: it scales and shifts the features in every residual block. `"input"`: it is joined to the input, as one
-more channel of an image or of a spatial latent. `"prior"`: it modulates the decoder; the encoder is not told, but its
-latents are moved from the prior of the class that they look like to the prior of the label (see
-`tfcvae.priors.move_to_class`). (A flat latent is joined to the label in any case.)"""
+more channel of an image or of a spatial latent. (A flat latent is joined to the label in any case.)"""
 
 
 def build_encoder(image_shape, latent_shape, label_dim, network="small", conditioning="modulation"):
     """Builds q(z|x, y).
 
     Args:
-        image_shape: `(height, width, channels)`; height and width divisible by 4. Values in [0, 1].
+        image_shape: `(height, width, channels)`, divisible by 2 for each level below the first. Values in [0, 1].
         latent_shape: `(dim,)`, or `(height / 4, width / 4, channels)` for a spatial latent.
         label_dim: length of the label's embedding.
         network: a key of `NETWORKS`.
@@ -67,11 +68,10 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
 
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
-        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10). With
-        `"prior"` the means are still to be moved; see `tfcvae.priors.move_to_class`.
+        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10).
 
     Raises:
-        ValueError: for a size that 4 does not divide, a latent shape of another kind, or an unknown name.
+        ValueError: for a size that cannot be halved so often, a latent shape of another kind, or an unknown name.
     """
     size = _checked_size(image_shape, latent_shape, network)
     _check_conditioning(conditioning)
@@ -112,16 +112,16 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
     latent = keras.Input(latent_shape, name="latent")
     embedding = keras.Input((label_dim,), name="embedding")
     modulation = None if conditioning == "input" else embedding
-    quarter = (image_shape[0] // 4, image_shape[1] // 4, size.channels[-1])
+    deepest = (*_sides(image_shape, len(size.channels) - 1), size.channels[-1])
     if len(latent_shape) == 1:
         x = layers.Concatenate(name="latent_and_label")([latent, embedding])
         x = _dense(x, size.hidden, name="hidden")
-        x = layers.Dense(math.prod(quarter), name="unflatten")(x)
-        x = layers.Reshape(quarter, name="reshape")(x)
+        x = layers.Dense(math.prod(deepest), name="unflatten")(x)
+        x = layers.Reshape(deepest, name="reshape")(x)
     else:
         x = _with_label(latent, embedding) if conditioning == "input" else latent
         x = _conv(size.channels[-1], name="stem")(x)
-    for level in (2, 1, 0):
+    for level in reversed(range(len(size.channels))):
         for block in range(size.blocks[level]):
             x = residual_block(x, modulation, name=f"level{level}_block{block}")
         if level:
@@ -190,13 +190,24 @@ def _check_conditioning(conditioning):
 
 
 def _checked_size(image_shape, latent_shape, network):
-    height, width, _ = image_shape
-    if height % 4 or width % 4:
-        raise ValueError(f"Image height and width must be divisible by 4. Received: image_shape={tuple(image_shape)}")
-    spatial = (height // 4, width // 4)
-    if len(latent_shape) != 1 and tuple(latent_shape[:-1]) != spatial:
+    size = choose(NETWORKS, network, "network")
+    levels = len(size.channels)
+    divisor = 2 ** (levels - 1)
+    if image_shape[0] % divisor or image_shape[1] % divisor:
         raise ValueError(
-            f"latent_shape must be (dim,), or {(*spatial, 'channels')} for images of {height}x{width}. "
-            f"Received: latent_shape={tuple(latent_shape)}"
+            f"Image height and width must be divisible by {divisor} for the network {network!r}. "
+            f"Received: image_shape={tuple(image_shape)}"
         )
-    return choose(NETWORKS, network, "network")
+    spatial = _sides(image_shape, 2)
+    if len(latent_shape) != 1 and (tuple(latent_shape[:-1]) != spatial or levels != 3):
+        kinds = f"(dim,), or {(*spatial, 'channels')}" if levels == 3 else "(dim,)"
+        raise ValueError(
+            f"latent_shape must be {kinds} for images of {image_shape[0]}x{image_shape[1]} and the network "
+            f"{network!r}. Received: latent_shape={tuple(latent_shape)}"
+        )
+    return size
+
+
+def _sides(image_shape, level):
+    """Height and width of the features at a level, 0 for full resolution."""
+    return image_shape[0] // 2**level, image_shape[1] // 2**level

@@ -1,7 +1,9 @@
-"""Trained models: those that come with this package, for each of some datasets a conditional VAE and its judge, and
+"""Trained models: those that come with this package, for each of some datasets a conditional VAE and its judges, and
 your own files.
 
-Beside each file of weights lies its record: what it was trained on and how it scores. Keras is imported only to load.
+`<name>.keras` is the conditional VAE, `<name>-judge.keras` and `<name>-judge-plain.keras` are the judges, and
+`<name>-features.keras` is the feature network that training may use. Beside each file of weights lies its record: what
+it was trained on and how it scores. Keras is imported only to load.
 """
 
 import hashlib
@@ -11,19 +13,33 @@ import zipfile
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
-"""Holds `<name>.keras` and `<name>-judge.keras`, each with its record, `.json`."""
+"""Holds the files, each with its record, `.json`."""
+
+ROLES = ("-judge", "-judge-plain", "-features")
 
 
 def included():
     """The names of the datasets whose models are included, sorted."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.keras") if not path.stem.endswith("-judge"))
+    return sorted(path.stem for path in WEIGHTS.glob("*.keras") if not path.stem.endswith(ROLES))
+
+
+def classifier_name(dataset, kind, network):
+    """The name of the included weights of a classifier; None where there are none.
+
+    Args:
+        dataset: one of `included()`.
+        kind: `"judge"` or `"features"`.
+        network: a key of `tfcvae.judge.JUDGES` or `tfcvae.features.FEATURE_NETWORKS`.
+    """
+    name = f"{dataset}-{kind}" + "-plain" * network.startswith("plain")
+    return name if (WEIGHTS / f"{name}.keras").is_file() else None
 
 
 def read_record(name):
     """The record of an included model: what it was trained on, by which command, and how it scores.
 
     Args:
-        name: one of `included()`, or that with `-judge`.
+        name: one of `included()`, or that with one of `ROLES`.
 
     Raises:
         ValueError: for another name; the message lists the known.
@@ -54,7 +70,7 @@ def load_model(name, dtype="float32"):
     """
     from tfcvae.model import CVAE
 
-    model = _load(name, dtype)
+    model = load_network(name, dtype)
     if not isinstance(model, CVAE):
         raise ValueError(f"{name} is no conditional VAE. Received: a {type(model).__name__} named {model.name}")
     return model
@@ -68,10 +84,18 @@ def load_judge(name, dtype="float32"):
     Returns:
         A `keras.Model` from images `(batch, *image_shape)` in [0, 1] to float32 logits `(batch, num_classes)`.
     """
-    return _load(f"{name}-judge", dtype)
+    return load_network(f"{name}-judge", dtype)
 
 
-def _load(name, dtype):
+def load_judges(name, dtype="float32"):
+    """Loads all included judges of a dataset, `{network: model}`; arguments and error as for `load_model`."""
+    names = [f"{name}{role}" for role in ROLES if role.startswith("-judge")]
+    names = [judge for judge in names if (WEIGHTS / f"{judge}.keras").is_file()]
+    return {read_record(judge)["variant"]: load_network(judge, dtype) for judge in names}
+
+
+def load_network(name, dtype="float32"):
+    """Loads any included network by the stem of its file; arguments and error as for `load_model`."""
     import keras
 
     if str(name).endswith(".keras"):

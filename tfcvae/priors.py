@@ -100,32 +100,6 @@ def kl_divergence(mean, log_variance, prior_mean, prior_log_variance):
     return 0.5 * (ops.exp(difference) + ops.square(mean - prior_mean) * ops.exp(-prior_log_variance) - 1 - difference)
 
 
-def move_to_class(latents, told_mean, class_means, class_log_variances):
-    """Moves latents from the class that they look like to the class that they are told.
-
-    `latents + told_mean - home`, where `home` is the mean of the prior mean over the classes that a latent may be of:
-    `sum of p(c|latents) class_means[c]`, with p(c|latents) by Bayes' rule from the priors and equally frequent classes.
-    No gradient passes through the move.
-
-    Args:
-        latents, told_mean: `(batch, *latent_shape)`; `told_mean` is the mean of the prior of the class told.
-        class_means, class_log_variances: of all priors, `(num_classes, *latent_shape)`.
-
-    Returns:
-        Float32 `(batch, *latent_shape)`.
-    """
-    count, classes = ops.shape(latents)[0], class_means.shape[0]
-    latents, told_mean, class_means, class_log_variances = (
-        ops.cast(x, "float32") for x in (latents, told_mean, class_means, class_log_variances)
-    )
-    each = (latents[:, None], class_means[None], class_log_variances[None])
-    terms = ops.square(each[0] - each[1]) * ops.exp(-each[2]) + each[2]
-    log_densities = -0.5 * ops.sum(terms, axis=tuple(range(2, len(terms.shape))))
-    shares = ops.softmax(log_densities, axis=-1)
-    home = ops.reshape(ops.matmul(shares, ops.reshape(class_means, (classes, -1))), (count, *class_means.shape[1:]))
-    return latents + ops.stop_gradient(told_mean - home)
-
-
 def free_bits(kl, minimum, means=None):
     """KL with free bits: units whose mean over the batch is below `minimum` count as `minimum`, without a gradient.
 

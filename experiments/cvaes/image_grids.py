@@ -13,6 +13,9 @@ RIGHT, WRONG = ("✓", "#00694B"), ("✗", "#B3261E")
 """Sign and colour of what the judge reads: the label asked for, or another."""
 
 TILES_ACROSS, PAIRS_ACROSS = 5, 10
+TILE = 160
+"""Pixels of an image's longer side in `draw_wrong_labels`, at most."""
+
 ARROW, TEXT_LINE, GAP_RIGHT, GAP_BELOW = 26, 24, 26, 14
 """Pixels between the images of a tile, for a line of text, and between tiles."""
 
@@ -22,20 +25,22 @@ def draw_wrong_labels(inputs, outputs, true, asked, read, names, path, title, ca
 
     Args:
         inputs, outputs: `(n, h, w, c)`; 25 make a square.
-        true, asked, read: `(n,)`: true labels, labels sent in, and the judge's reading of the outputs.
+        true, asked: `(n,)`: true labels, and labels sent in.
+        read: `{judge: (n,)}`: each judge's reading of the outputs.
         names: the classes' names.
         path: PNG to write.
         title: of the picture.
         caption: below it: model, relabel accuracy, the judge's accuracy; what the marks mean is added.
     """
-    count, scale = len(inputs), whole_scale(max(inputs.shape[1:3]))
+    count, scale = len(inputs), whole_scale(max(inputs.shape[1:3]), TILE)
+    asked, readings = np.asarray(asked), list(zip(*read.values(), strict=True))
     height, width = (scale * side for side in inputs.shape[1:3])
     columns = min(TILES_ACROSS, count)
     across, down = 2 * width + ARROW + GAP_RIGHT, height + 2 * TEXT_LINE + GAP_BELOW
-    obeyed = int(np.sum(np.asarray(read) == np.asarray(asked)))
+    obeyed = int(np.sum(np.all([labels == asked for labels in read.values()], axis=0)))
     marks = (
-        f"Above each pair: true class → label sent in. Below: what the judge reads in the output, {RIGHT[0]} where it "
-        f"is that label: {obeyed} of these {count}."
+        f"Above each pair: true class → label sent in. Below: what the judges read in the output, {RIGHT[0]} where all "
+        f"of them read that label: {obeyed} of these {count}."
     )
     size = columns * across - GAP_RIGHT, math.ceil(count / columns) * down - GAP_BELOW
     sheet = Sheet(*size, title, f"{caption}\n{marks}".strip())
@@ -44,8 +49,9 @@ def draw_wrong_labels(inputs, outputs, true, asked, read, names, path, title, ca
         sheet.image(inputs[n], x, y, scale)
         sheet.image(outputs[n], x + width + ARROW, y, scale)
         middle, widest = x + width + ARROW / 2, across - 6
-        heading, verdict = f"{names[true[n]]} → {names[asked[n]]}", f"read as {names[read[n]]}"
-        sign, colour = RIGHT if read[n] == asked[n] else WRONG
+        heading = f"{names[true[n]]} → {names[asked[n]]}"
+        verdict = f"read as {' / '.join(dict.fromkeys(names[label] for label in readings[n]))}"
+        sign, colour = RIGHT if all(label == asked[n] for label in readings[n]) else WRONG
         sheet.text(middle, y - TEXT_LINE / 2 - 2, heading, size=11, weight="bold", max_width=widest)
         sheet.text(middle, y + height / 2, "→", size=12, color="#555555")
         sheet.text(middle, y + height + TEXT_LINE / 2 + 2, f"{sign} {verdict}", color=colour, max_width=widest)

@@ -2,15 +2,16 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 
-NETWORKS = ("tiny", "small", "base")
+NETWORKS = ("tiny", "small", "base", "colour", "colour-wide")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
+LIKELIHOODS += ("features",)
 PRIORS = ("standard", "class")
-CONDITIONINGS = ("modulation", "input", "prior")
+CONDITIONINGS = ("modulation", "input")
 """Names that `tfcvae` knows, which imports Keras."""
 
 PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
 """Likelihoods over 256 levels: they have bits/dim, and their ELBOs compare with each other. A Bernoulli's are of black
-and white pixels and compare with no other's; a Gaussian's are densities."""
+and white pixels and compare with no other's; a Gaussian's are densities, and `features` is an energy."""
 
 ELBO_SAMPLES = 5
 """Latents an image in every ELBO of the test split."""
@@ -24,8 +25,13 @@ class Recipe:
     """Everything that shapes one training, data and seed apart.
 
     Attributes:
-        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits, label_noise, conditioning: see
+        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits, conditioning: see
             `tfcvae.model.CVAE`.
+        wrong_label_share, classifier_weight, layout_weight, adversary_weight: see `tfcvae.training.LabelControl`, whose
+            `wrong_labels` is the first.
+        adversary: a key of `tfcvae.adversary.ADVERSARIES`.
+        average: momentum of the averaged weights that are validated and kept; 0 for none.
+        beta_1, beta_2: of Adam.
         kl_warmup: share of the optimizer steps over which the KL weight rises from 0.
         batch_size: images a step.
         images: budget of images seen in training; `epochs`, where not 0, takes its place.
@@ -45,8 +51,15 @@ class Recipe:
     kl_weight: float = 1.0
     kl_warmup: float = 0.1
     free_bits: float = 0.0
-    label_noise: float = 0.5
     conditioning: str = "modulation"
+    wrong_label_share: float = 0.0
+    classifier_weight: float = 0.0
+    layout_weight: float = 0.0
+    adversary_weight: float = 0.0
+    adversary: str = "base"
+    average: float = 0.0
+    beta_1: float = 0.9
+    beta_2: float = 0.999
     batch_size: int = 128
     images: int = 3_000_000
     epochs: int = 0
@@ -72,17 +85,19 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
         names = ("kl_weight", "free_bits", "images", "epochs", "learning_rate")
+        names += ("classifier_weight", "layout_weight", "adversary_weight")
         for name in (*names, "train_limit", "test_limit", "importance_samples"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
-        for name in ("kl_warmup", "label_noise"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1]. Received: {name}={getattr(self, name)!r}")
-        if self.wrong_labels > 9:
-            raise ValueError(f"wrong_labels must be at most 9. Received: wrong_labels={self.wrong_labels!r}")
-        if self.conditioning == "prior" and (self.prior != "class" or self.label_noise):
-            received = f"prior={self.prior!r}, label_noise={self.label_noise!r}"
-            raise ValueError(f"conditioning='prior' needs prior='class' and no label noise. Received: {received}")
+        for name in ("kl_warmup", "wrong_label_share", "average", "beta_1", "beta_2"):
+            most = 1 if name == "kl_warmup" else 0.9999
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in [0, {most}]. Received: {name}={getattr(self, name)!r}")
+
+    @property
+    def uses_features(self):
+        """Whether training needs the feature network."""
+        return self.likelihood == "features" or bool(self.classifier_weight)
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""
@@ -93,31 +108,29 @@ class Recipe:
         return asdict(self)
 
 
-DIGITS = Recipe(kl_weight=1.5, label_noise=0.1, batch_size=64, images=2_400_000)
+DIGITS = Recipe(
+    kl_weight=1.0, wrong_label_share=0.25, classifier_weight=5.0, batch_size=64, images=2_400_000, average=0.999
+)  # fmt: skip
 COLOUR = Recipe(
-    likelihood="coupled_discretized_logistic", latent_shape=(128,), label_noise=0.1, flip=True, importance_samples=0
-)
-STEPS = replace(COLOUR, label_noise=0.0, batch_size=32)  # more steps on as many images gain more than larger batches
-POINT = replace(COLOUR, kl_weight=8.0, images=315_000)
+    likelihood="coupled_discretized_logistic", latent_shape=(128,), batch_size=32, flip=True, importance_samples=0,
+    average=0.999, images=450_000,
+)  # fmt: skip
+FEATURES = replace(
+    COLOUR, network="colour", likelihood="features", wrong_label_share=0.5, classifier_weight=5.0, layout_weight=2500.0,
+    batch_size=64, learning_rate=5e-4,
+)  # fmt: skip
+CONTROL = replace(FEATURES, adversary_weight=50.0, learning_rate=2e-4, beta_1=0.5, beta_2=0.99)
 
 MODELS = {
     "mnist": {"standard": DIGITS},
     "cifar10": {
-        "control": replace(STEPS, kl_weight=12.0, prior="class", conditioning="prior", images=225_000),
-        "density": replace(STEPS, latent_shape=(8, 8, 16), images=450_000),
-        # What `control` was developed from, all trained for as long: what does each choice do for label control?
-        "kl1": replace(POINT, kl_weight=1.0),
-        "kl3": replace(POINT, kl_weight=3.0),
-        "kl8": POINT,
-        "kl15": replace(POINT, kl_weight=15.0),
-        "kl40": replace(POINT, kl_weight=40.0),
-        "plain": replace(POINT, kl_weight=1.0, conditioning="input", label_noise=0.0),
-        "class-kl8": replace(POINT, prior="class"),
-        "prior-kl8": replace(POINT, prior="class", conditioning="prior", label_noise=0.0),
-        "latent16-kl1": replace(POINT, kl_weight=1.0, latent_shape=(16,)),
+        "control": CONTROL,
+        "features": FEATURES,
+        "density": replace(COLOUR, latent_shape=(8, 8, 16)),
+        "plain": replace(COLOUR, conditioning="input"),
     },
     "glyphs": {"standard": replace(DIGITS, images=300_000)},
-    "glyphs-colour": {"standard": replace(COLOUR, latent_shape=(32,), images=300_000, flip=False)},
+    "glyphs-colour": {"standard": replace(FEATURES, network="small", latent_shape=(32,), images=300_000, flip=False)},
 }
 """Models by dataset and name, with the budget of the `cpu` preset. A dataset's first is trained by default, and its
 pictures are the dataset's."""
@@ -125,6 +138,7 @@ pictures are the dataset's."""
 PRESETS = {
     "smoke": {
         "network": "tiny",
+        "adversary": "tiny",
         "batch_size": 32,
         "images": 1_600,
         "importance_samples": 5,
@@ -134,10 +148,19 @@ PRESETS = {
         "test_limit": 100,
     },
     "cpu": {},
-    "gpu": {"network": "base", "batch_size": 256, "images": 12_000_000},
+    "gpu": {},
 }
-"""What a preset changes in a model's recipe: `smoke` for tests (seconds), `cpu` for 2 cores (up to an hour a model),
-`gpu` a larger network, trained longer."""
+"""What a preset changes in a model's recipe: `smoke` for tests (seconds), `cpu` for 2 cores (an hour or two a model),
+`gpu` a larger network, trained longer (`ON_GPU`)."""
+
+ON_GPU = {
+    "control": {"network": "colour-wide", "images": 1_600_000},
+    "features": {"network": "colour-wide", "images": 1_600_000},
+    "density": {"network": "base", "batch_size": 128, "images": 1_600_000},
+    "plain": {"network": "base", "batch_size": 128, "images": 1_600_000},
+    "standard": {"network": "base", "batch_size": 128, "images": 6_000_000},
+}
+"""What the `gpu` preset changes, by model."""
 
 VALIDATION = {"smoke": 100, "cpu": 5_000, "gpu": 5_000}
 """Training images held out, by preset."""
@@ -163,7 +186,7 @@ def make_recipe(dataset, model, preset, overrides):
     Raises:
         ValueError: for what no model of the dataset can be built with.
     """
-    recipe = replace(MODELS[dataset][model], **PRESETS[preset])
+    recipe = replace(MODELS[dataset][model], **PRESETS[preset], **(ON_GPU[model] if preset == "gpu" else {}))
     overrides = dict(overrides)
     if "latent_dim" in overrides:
         overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))

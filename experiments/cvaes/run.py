@@ -6,7 +6,7 @@ import keras
 
 from experiments.cvaes import included
 from experiments.cvaes import scores as cvae_scores
-from experiments.cvaes.judge import Judge
+from experiments.cvaes.classifiers import FeatureNetworks, Judges, Panel
 from experiments.cvaes.pictures import draw_gallery, draw_wrong_labels
 from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.recipes import MODELS, make_recipe
@@ -17,8 +17,7 @@ from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.experiment import Experiment, Training
 from tfcvae.data import InputData
-from tfcvae.judge import predict_labels
-from tfcvae.pretrained import load_judge, load_model
+from tfcvae.pretrained import load_judges, load_model
 
 
 class Run(Experiment):
@@ -43,7 +42,9 @@ class Run(Experiment):
         configurations = {(model, seed): self.recipes[model].record() for seed in seeds for model in models}
         epochs = {model: recipe.epochs_for(data.sizes["train"]) for model, recipe in self.recipes.items()}
         super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
-        self.judge = Judge(choice, preset, data, machine, results)
+        self.judges = Judges(choice, preset, data, machine, results)
+        uses_features = any(recipe.uses_features for recipe in self.recipes.values())
+        self.features = FeatureNetworks(choice, preset, data, machine, results) if uses_features else None
 
     def describe(self):
         """Prints what would run and how much work it is."""
@@ -57,30 +58,35 @@ class Run(Experiment):
                 f"latent {'x'.join(map(str, recipe.latent_shape))}, {recipe.prior} prior, "
                 f"KL weight {recipe.kl_weight:g}, {recipe.likelihood}, {parameters:,} parameters"
             )
-        if self.judge.left():
-            recipe = self.judge.recipe
-            print(f"judge {recipe.network}: {recipe.epochs} epochs, {self.judge.work(recipe.network):,} images")
+        for classifiers in filter(None, (self.judges, self.features)):
+            for network, seed in classifiers.left():
+                epochs, images = classifiers.epochs[network], classifiers.work(network)
+                print(f"{classifiers.name} {network} seed {seed}: {epochs} epochs, {images:,} images")
         images = sum(self.work(model) for model, _ in left)
         count = f"{len(left)} of {len(self.configurations)}"
         print(f"{count} models to train, {images:,} images in all. Nothing was written.")
 
     def run(self, force=False):
         if self.left(force):
-            self.read, self.judge_facts = self.judge.ready()
+            self.panel = Panel(self.judges.ready())
+            self.feature_network, self.feature_facts = self.features.frozen() if self.features else (None, None)
         return super().run(force)
 
     def build(self, variant, seed):
         recipe = self.recipes[variant]
         data = InputData(self.data.train, recipe.batch_size, seed, recipe.flip)
-        model = build_model(recipe, self.data.image_shape, seed, self.epochs[variant] * data.steps, self.machine.xla)
+        steps = self.epochs[variant] * data.steps
+        network = self.feature_network if recipe.uses_features else None
+        model = build_model(recipe, self.data.image_shape, seed, steps, self.machine.xla, network)
         return Training(model, data, self.data.validation_batches(model.likelihood.binarises, machine=self.machine))
 
     def score(self, model, variant, folder, label):
         started = time.perf_counter()
-        scores = cvae_scores.score(model, self.data, self.recipes[variant], self.read)
-        scores |= {"judge": self.judge_facts, "class_names": self.data.class_names}
-        draw_gallery(model, self.data, self.read, scores, folder, self._title(label))
-        print(f"{label}: {cvae_scores.one_line(scores['test'], self.judge_facts['accuracy'])}", flush=True)
+        scores = cvae_scores.score(model, self.data, self.recipes[variant], self.panel)
+        scores |= {"judge": self.panel.record(), "class_names": self.data.class_names}
+        scores |= {"features": self.feature_facts} if self.recipes[variant].uses_features else {}
+        draw_gallery(model, self.data, self.panel.readers, scores, folder, self._title(label))
+        print(f"{label}: {cvae_scores.one_line(scores['test'], scores['judge']['accuracy'])}", flush=True)
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
     def wrap_up(self):
@@ -93,12 +99,13 @@ class Run(Experiment):
 
     def draw_wrong_labels_again(self):
         """Makes `wrong_labels.png` of each model again, from its weights; all of them have been trained."""
-        self.read, _ = self.judge.trained()
+        panel = Panel(self.judges.trained())
         with runs.lock(self.folder):
             for variant, seed in self.configurations:
                 folder = runs.seed_folder(self.folder, variant, seed)
                 model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
-                draw_wrong_labels(model, self.data, self.read, record, folder, self._title(f"{variant} seed {seed}"))
+                title = self._title(f"{variant} seed {seed}")
+                draw_wrong_labels(model, self.data, panel.readers, record, folder, title)
                 print(f"Picture: {folder / 'wrong_labels.png'}")
             self._publish(report.read_records(self.results))
         return 0
@@ -135,7 +142,7 @@ def draw_included(choice, record, machine, results):
     trained, config = record["hardware"]["precision"], record["config"]
     precision = trained if machine.precision == trained else "float32"
     try:
-        model, judge = load_model(choice.name, precision), load_judge(choice.name, precision)
+        model, judges = load_model(choice.name, precision), load_judges(choice.name, precision)
     except ValueError as error:
         raise UserError(f"{error}.") from None
     folder = results / Run.name / choice.name
@@ -145,7 +152,8 @@ def draw_included(choice, record, machine, results):
         print(f"{data}. Precision: {precision}.")
         if data.fingerprint["test"] != record["data"]["fingerprint"]["test"]:
             print("These are other test images, or in another order, than those of the figures below the picture.")
-        draw_wrong_labels(model, data, lambda images: predict_labels(judge, images), record, folder, title)
+        panel = Panel({name: (judge, {}) for name, judge in judges.items()})
+        draw_wrong_labels(model, data, panel.readers, record, folder, title)
     print(f"Picture: {folder / 'wrong_labels.png'}")
     return 0
 

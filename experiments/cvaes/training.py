@@ -6,8 +6,10 @@ from experiments.cvaes.recipes import BUILTIN_SIZES, SHAPES, VALIDATION
 from experiments.harness.data import datasets
 from experiments.harness.running.schedules import OneCycle
 from tfcvae import glyphs
+from tfcvae.adversary import build_adversary
 from tfcvae.data import as_inputs, binarise, evaluation_data, to_arrays
 from tfcvae.model import CVAE
+from tfcvae.training import LabelControl
 
 VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
 BINARISATION_SEED = 0  # of the black-and-white validation and test images, drawn once
@@ -94,7 +96,7 @@ class LabelledImages:
         )
 
 
-def build_model(recipe, image_shape, seed, steps, xla=False):
+def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=None, classes=CLASSES):
     """Builds and compiles the conditional VAE of a recipe.
 
     Args:
@@ -103,12 +105,27 @@ def build_model(recipe, image_shape, seed, steps, xla=False):
         seed: of the initial weights and of the noise.
         steps: optimizer steps in all, which the one-cycle schedule and the KL warm-up follow.
         xla: compile the step with XLA.
+        feature_network: where the recipe uses one; without it the model is not compiled, which is enough to look at it.
+        classes: number of classes.
     """
     keras.utils.set_random_seed(seed)
-    names = ("latent_shape", "network", "label_dim", "likelihood", "prior", "kl_weight", "free_bits", "label_noise")
-    options = {name: getattr(recipe, name) for name in (*names, "conditioning")}
-    model = CVAE(image_shape, CLASSES, kl_warmup_steps=round(recipe.kl_warmup * steps), seed=seed, **options)
-    optimizer = keras.optimizers.Adam(OneCycle(recipe.learning_rate, steps), global_clipnorm=1e4)
-    model.compile(optimizer, jit_compile=xla)
-    optimizer.build(model.trainable_variables)
+    names = ("latent_shape", "network", "label_dim", "likelihood", "prior", "kl_weight", "free_bits", "conditioning")
+    options = {name: getattr(recipe, name) for name in names}
+    model = CVAE(image_shape, classes, kl_warmup_steps=round(recipe.kl_warmup * steps), seed=seed, **options)
+    if recipe.uses_features and feature_network is None:
+        return model
+    names = ("classifier_weight", "layout_weight", "adversary_weight")
+    control = LabelControl(recipe.wrong_label_share, **{name: getattr(recipe, name) for name in names})
+    helpers = {"feature_network": feature_network}
+    if recipe.adversary_weight:
+        helpers["adversary"] = build_adversary(image_shape, classes, recipe.adversary)
+        helpers["adversary_optimizer"] = _adam(recipe, steps)
+    averages = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
+    model.compile(_adam(recipe, steps, **averages), control, **helpers, jit_compile=xla)
+    model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _adam(recipe, steps, **averages):
+    rate = OneCycle(recipe.learning_rate, steps)
+    return keras.optimizers.Adam(rate, recipe.beta_1, recipe.beta_2, global_clipnorm=1e4, **averages)

@@ -4,6 +4,7 @@ import functools
 
 import keras_tuner
 
+from experiments.cvaes.classifiers import FeatureNetworks
 from experiments.cvaes.recipes import PROBABILITIES, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.running.experiment import Training
@@ -26,16 +27,18 @@ class CVAETask(Task):
         preset: a name in `cvaes.recipes.PRESETS`.
         seed: of the weights, of the noise and of the data, the same in every trial.
         machine: a `hardware.Hardware`.
+        results: folder of all results, in which a feature network is trained where the recipe needs one.
     """
 
     name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
 
-    def __init__(self, choice, model, preset, seed, machine):
+    def __init__(self, choice, model, preset, seed, machine, results):
+        self.results = results
         self.choice, self.variant, self.preset, self.seed, self.machine = choice, model, preset, seed, machine
         self.use = f"python experiments/cvae.py --data {choice.name} --preset {preset} --model {model}"
         self.recipe = recipe = make_recipe(choice.name, model, preset, {})
         self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
-        names = ("network", "likelihood", "kl_warmup", "free_bits", "label_noise", "conditioning")
+        names = ("network", "likelihood", "kl_warmup", "free_bits", "wrong_label_share", "conditioning")
         names += ("batch_size", "flip", "train_limit")
         self.fixed = {"model": model, "latent_sides": recipe.latent_shape[:-1]}
         self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
@@ -54,7 +57,7 @@ class CVAETask(Task):
         space, latent, label = keras_tuner.HyperParameters(), self.recipe.latent_shape[-1], self.recipe.label_dim
         space.Choice("latent_dim", [latent // 4, latent // 2, latent, 2 * latent])
         space.Choice("label_dim", [label // 4, label // 2, label, 2 * label])
-        space.Choice("prior", ["class"] if self.recipe.conditioning == "prior" else list(PRIORS))
+        space.Choice("prior", list(PRIORS))
         if self._likelihoods():
             space.Choice("likelihood", list(self._likelihoods()))
         space.Float("kl_weight", 0.25, 2.0, sampling="log")
@@ -64,7 +67,8 @@ class CVAETask(Task):
     def build(self, fields, epochs):
         recipe = make_recipe(self.choice.name, self.variant, self.preset, fields | {"epochs": epochs})
         steps = epochs * self._training_data.steps
-        model = build_model(recipe, self.data.image_shape, self.seed, steps, self.machine.xla)
+        network = self._feature_network if recipe.uses_features else None
+        model = build_model(recipe, self.data.image_shape, self.seed, steps, self.machine.xla, network)
         return Training(model, self._training_data, self._validation)
 
     @functools.cached_property
@@ -75,3 +79,8 @@ class CVAETask(Task):
     @functools.cached_property
     def _validation(self):
         return self.data.validation_batches(build_likelihood(self.recipe.likelihood).binarises)
+
+    @functools.cached_property
+    def _feature_network(self):
+        network, _ = FeatureNetworks(self.choice, self.preset, self.data, self.machine, self.results).frozen()
+        return network

@@ -73,9 +73,9 @@ class Sheet:
         save_png(self.figure, path)
 
 
-def whole_scale(side):
-    """How many times as large an image of this side is drawn: a whole number, at least 1."""
-    return max(1, SIDE // side)
+def whole_scale(side, wanted=SIDE):
+    """How many times as large an image of this side is drawn to have `wanted` pixels: a whole number, at least 1."""
+    return max(1, wanted // side)
 
 
 def image_grid(rows, headings, row_titles, path, title="", caption="", wide_columns=(), wide_rows=(), framed=()):

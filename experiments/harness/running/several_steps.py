@@ -63,13 +63,8 @@ class SeveralSteps:
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
 
     def _variables(self):
-        model = self.model
-        return (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        )
+        m = self.model
+        return m.trainable_variables, m.non_trainable_variables, m.optimizer.variables, m.metrics_variables
 
     def _step(self, state, batch):
         logs, state = self.model.train_step(state, batch)

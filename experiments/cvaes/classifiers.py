@@ -1,0 +1,230 @@
+"""The classifiers of a dataset, each trained once on its real images and kept with its record: two judges, which say
+what an output shows, and the feature network, which a loss may use. None of them ever sees another.
+
+Where weights that come with the repository fit data and recipe, they are taken instead of trained.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import keras
+import numpy as np
+
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.harness.running.experiment import Experiment, Training
+from experiments.harness.running.schedules import OneCycle
+from tfcvae import pretrained
+from tfcvae.data import TrainingData, evaluation_data
+from tfcvae.features import build_feature_classifier, feature_network
+from tfcvae.judge import build_judge, judge_features, predict_labels
+
+FEATURE_IMAGES = 2000
+"""Validation images over which the feature network's channels are scaled."""
+
+
+@dataclass(frozen=True)
+class ClassifierRecipe:
+    """How a classifier is trained.
+
+    Attributes:
+        network: a key of `tfcvae.judge.JUDGES`, or of `tfcvae.features.FEATURE_NETWORKS`.
+        epochs, batch_size: of the training.
+        learning_rate: peak of the one-cycle schedule, and `weight_decay` of AdamW.
+        flip, crop, blur: see `tfcvae.data.TrainingData`. A judge of photos learns to read blurred ones too, since what
+            a decoder makes of a photo is smooth, and a judge of sharp photos alone reads texture.
+    """
+
+    network: str = "small"
+    epochs: int = 12
+    batch_size: int = 128
+    learning_rate: float = 4e-3
+    weight_decay: float = 2e-2
+    flip: bool = False
+    crop: int = 2
+    blur: float = 0.0
+
+    def record(self):
+        """The recipe as a dictionary, `blur` only where there is any."""
+        return {name: value for name, value in asdict(self).items() if name != "blur" or value}
+
+
+GREY = ClassifierRecipe()
+PHOTO = ClassifierRecipe(network="base", epochs=24, flip=True, crop=4, blur=0.25)
+
+JUDGES = {
+    "mnist": [(GREY, 0), (replace(GREY, network="plain-small"), 1)],
+    "cifar10": [(PHOTO, 0), (replace(PHOTO, network="plain-base", epochs=16), 1)],
+    "glyphs": [(replace(GREY, epochs=8), 0), (replace(GREY, network="plain-small", epochs=8), 1)],
+    "glyphs-colour": [(replace(GREY, epochs=8), 0), (replace(GREY, network="plain-small", epochs=8), 1)],
+}
+FEATURES = {
+    "mnist": [(replace(GREY, epochs=8), 2)],
+    "cifar10": [(replace(PHOTO, epochs=20, blur=0.0), 2)],
+    "glyphs": [(replace(GREY, epochs=8), 2)],
+    "glyphs-colour": [(replace(GREY, epochs=8), 2)],
+}
+"""Recipes and seeds by dataset: of the judges, and of the feature network."""
+
+
+class Classifiers(Experiment):
+    """Trains the classifiers of a dataset that all of them share a purpose, or finds them trained.
+
+    Args:
+        choice: the dataset, a `datasets.Choice`.
+        preset: the preset's name; `smoke` makes classifiers that are quickly trained and read poorly.
+        data: its images, a `LabelledImages`.
+        machine: a `hardware.Hardware`.
+        results: folder of all results.
+    """
+
+    monitor, mode, title = "accuracy", "max", "val accuracy"
+    recipes, kind, smoke_names = {}, "", {}
+
+    def __init__(self, choice, preset, data, machine, results):
+        chosen = [self._fitted(recipe, preset, machine) for recipe, _ in self.recipes[choice.name]]
+        seeds = [seed for _, seed in self.recipes[choice.name]]
+        self.chosen = {recipe.network: recipe for recipe in chosen}
+        configurations = {(r.network, seed): r.record() for r, seed in zip(chosen, seeds, strict=True)}
+        epochs = {recipe.network: recipe.epochs for recipe in chosen}
+        shared = {**machine.settings(), "data": data.record()}
+        super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
+        self.included = {m: n for m in super().left() if (n := self._included(m))} if preset != "smoke" else {}
+
+    def _fitted(self, recipe, preset, machine):
+        """A recipe of the preset's size, whose batches the machine's devices can share: no option sets it."""
+        if preset == "smoke":
+            name = "plain-tiny" if recipe.network.startswith("plain") else "tiny"
+            recipe = replace(recipe, network=name, epochs=3, batch_size=32)
+        return replace(recipe, batch_size=recipe.batch_size - recipe.batch_size % machine.replicas)
+
+    def _included(self, model):
+        """The name of the included weights of a classifier of this recipe, trained on these very images."""
+        name = pretrained.classifier_name(self.choice.name, self.name, model[0])
+        if name is None:
+            return None
+        record = pretrained.read_record(name)
+        config = {key: value for key, value in self.configurations[model].items() if key != "batch_size"}
+        same = all(record["config"].get(key) == value for key, value in config.items()) and record["seed"] == model[1]
+        return name if same and record["data"]["fingerprint"] == self.data.fingerprint else None
+
+    def announce(self, notices):
+        print(*notices, f"{self.kind}: {self.folder}", sep="\n", flush=True)
+
+    def left(self, force=False):
+        return [model for model in super().left(force) if model not in self.included]
+
+    def network(self, recipe):
+        """The untrained classifier of a recipe."""
+        raise NotImplementedError
+
+    def build(self, variant, seed):
+        recipe = self.chosen[variant]
+        batches = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip, recipe.crop, recipe.blur)
+        keras.utils.set_random_seed(seed)
+        model = self.network(recipe)
+        rate = OneCycle(recipe.learning_rate, recipe.epochs * batches.steps)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=self.machine.xla)
+        return Training(model, batches, evaluation_data(*self.machine.shareable(self.data.validation, 250)))
+
+    def score(self, model, variant, folder, label):
+        started, right, scores = time.perf_counter(), {}, {}
+        for split in ("validation", "test"):
+            images, labels = self.data.arrays(split)
+            right[split] = predict_labels(model, images) == labels
+            scores[f"{split}_accuracy"] = float(np.mean(right[split]))
+        accuracy = float(np.mean(np.concatenate(list(right.values()))))
+        what = f"{self.name} {variant} of {self.choice.name}"
+        print(f"{what}: reads {accuracy:.2%} of validation and test images rightly", flush=True)
+        return {"accuracy": accuracy, **scores, "seconds": {"evaluation": time.perf_counter() - started}}
+
+    def wrap_up(self):
+        """Nothing: the runs that use the classifiers write the summary."""
+
+    def ready(self):
+        """Trains what is still to do; returns what `trained` returns."""
+        if self.left() and self.run():
+            raise UserError(f"A classifier of {self.choice.name} could not be trained.")
+        return self.trained()
+
+    def trained(self):
+        """The trained classifiers, `{network: (model, facts)}`: with what a record says of each.
+
+        Raises:
+            UserError: where one is missing.
+        """
+        found = {}
+        for model in self.configurations:
+            folder = runs.seed_folder(self.folder, *model)
+            if model in self.included:
+                name = self.included[model]
+                print(f"{self.kind} {model[0]}: taking the included weights, {pretrained.WEIGHTS / name}.keras")
+                network, record = pretrained.load_network(name, keras.config.dtype_policy().name), pretrained.read_record(name)
+                where = f"included: {name}"
+            elif runs.is_finished(folder):
+                network, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
+                where = folder.relative_to(self.results).as_posix()
+            else:
+                raise UserError(f"{folder} holds no trained {self.name} network. Train a model first.")
+            facts = {name: record[name] for name in ("accuracy", "validation_accuracy", "test_accuracy")}
+            found[model[0]] = network, {**facts, "network": model[0], "seed": model[1], "folder": where}
+        return found
+
+
+class Judges(Classifiers):
+    """The two judges of a dataset; see `Classifiers`."""
+
+    name, kind, recipes = "judge", "Judge", JUDGES
+
+    def network(self, recipe):
+        shape, classes = self.data.image_shape, len(self.data.class_names)
+        return build_judge(shape, classes, recipe.network, self.machine.synchronized())
+
+
+class FeatureNetworks(Classifiers):
+    """The feature network of a dataset; see `Classifiers`."""
+
+    name, kind, recipes = "features", "Feature network", FEATURES
+
+    def network(self, recipe):
+        shape, classes = self.data.image_shape, len(self.data.class_names)
+        return build_feature_classifier(shape, classes, recipe.network, self.machine.synchronized())
+
+    def frozen(self):
+        """The feature network that a loss uses, and what a record says of it; trained where that is still to do."""
+        ((classifier, facts),) = self.ready().values()
+        images, _ = self.data.arrays("validation")
+        return feature_network(classifier, images[:FEATURE_IMAGES]), facts
+
+
+class Panel:
+    """The judges at work.
+
+    Args:
+        found: what `Judges.trained` returns.
+
+    Attributes:
+        readers: functions from images `(n, *image_shape)` in [0, 1] to the labels that a judge reads, by its network.
+        facts: what records say of the judges, by network.
+    """
+
+    def __init__(self, found):
+        self.networks = {name: network for name, (network, _) in found.items()}
+        self.facts = {name: facts for name, (_, facts) in found.items()}
+        self.readers = {name: self._reader(network) for name, network in self.networks.items()}
+
+    @staticmethod
+    def _reader(network):
+        return lambda images: predict_labels(network, images)
+
+    def embed(self, images):
+        """Images in the features of the first judge."""
+        return judge_features(next(iter(self.networks.values())), images)
+
+    def record(self):
+        """What a record says of the judges: the figures of the one that reads worst, and each one's own."""
+        worst = min(self.facts.values(), key=lambda facts: facts["accuracy"])
+        return {**worst, "judges": self.facts}

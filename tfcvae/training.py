@@ -1,0 +1,331 @@
+"""How a conditional VAE is trained: the ELBO, and what can be added to it so that the label counts.
+
+In the pixels of a photo the label is worth a few nats of thousands, so the ELBO alone may ignore it. `LabelControl`
+adds, each on its own weight: images sent in under a wrong label, for which a frozen classifier (`tfcvae.features`)
+says whether the output shows that label; and an adversary (`tfcvae.adversary`), which knows what real images of a
+label look like.
+
+References:
+    - Hou et al. 2017, "Deep Feature Consistent Variational Autoencoder".
+    - Larsen et al. 2016, "Autoencoding beyond pixels using a learned similarity metric" (VAE/GAN).
+    - Bao et al. 2017, "CVAE-GAN: Fine-Grained Image Generation through Asymmetric Training".
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfcvae.adversary import SHIFT, augment, hinge_loss
+from tfcvae.features import feature_distance
+from tfcvae.gradients import Values, minimise
+from tfcvae.layers import reparameterise, shift_labels
+
+LAYOUT = 4
+"""Image sides, in pixels, of the blocks whose means make up an image's layout."""
+
+
+@dataclass(frozen=True)
+class LabelControl:
+    """What training adds to the ELBO; nothing by default. Weights are of terms in nats an image, like the ELBO.
+
+    Attributes:
+        wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. These
+            images have no reconstruction: there is no right answer. Their KL divergence counts as the others' does.
+        classifier_weight: of the cross-entropy between the feature network's reading and the label told, over the
+            outputs under wrong labels and as many samples from the prior.
+        layout_weight: of the mean squared difference between an output under a wrong label and its input, both
+            averaged over blocks of 4x4 pixels: background, colours and place stay.
+        adversary_weight: of minus the adversary's score of everything decoded, samples from the prior included.
+        adversary_ramp: optimizer steps over which that weight rises from 0.
+    """
+
+    wrong_labels: float = 0.0
+    classifier_weight: float = 0.0
+    layout_weight: float = 0.0
+    adversary_weight: float = 0.0
+    adversary_ramp: int = 500
+
+    def __post_init__(self):
+        if not 0 <= self.wrong_labels < 1:
+            raise ValueError(f"wrong_labels must lie in [0, 1). Received: wrong_labels={self.wrong_labels!r}")
+        for name in ("classifier_weight", "layout_weight", "adversary_weight", "adversary_ramp"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)!r}")
+
+
+class Helpers:
+    """The networks that only training needs, apart from the model: they are not saved with it.
+
+    Attributes:
+        variables: all state that training changes in them: the adversary's, and its optimizer's.
+        trackers: means of the terms that `LabelControl` adds, by name.
+    """
+
+    def __init__(self, control, feature_network=None, adversary=None, adversary_optimizer=None):
+        self.feature_network, self.adversary, self.optimizer = feature_network, adversary, adversary_optimizer
+        names = ["classifier"] * bool(control.classifier_weight) + ["layout"] * bool(control.layout_weight)
+        names += ["realism", "adversary"] * (adversary is not None)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.variables = []
+        if adversary is not None:
+            self.optimizer.build(adversary.trainable_variables)
+            self.variables = adversary.variables + self.optimizer.variables
+
+    @property
+    def fixed_variables(self):
+        """The feature network's, which never change."""
+        return self.feature_network.variables if self.feature_network else []
+
+
+class TrainingSteps:
+    """The training of `tfcvae.model.CVAE`; a mix-in, to keep the model itself short."""
+
+    control, helpers = LabelControl(), None
+
+    def compile(
+        self, optimizer="rmsprop", control=None, feature_network=None, adversary=None, adversary_optimizer=None, **kwargs
+    ):  # fmt: skip
+        """Sets up training.
+
+        Args:
+            optimizer: of encoder, decoder, prior and label embedding; anything that `keras.Model.compile` takes.
+            control: a `LabelControl`; by default nothing is added to the ELBO.
+            feature_network: what `tfcvae.features.feature_network` returns; for the likelihood `"features"`, and
+                where `control` has a `classifier_weight`.
+            adversary: what `tfcvae.adversary.build_adversary` returns, where `control` has an `adversary_weight`.
+            adversary_optimizer: its own. Under `mixed_float16` it gets its own loss scale, as `optimizer` does.
+            **kwargs: as for `keras.Model.compile`.
+
+        Raises:
+            ValueError: where a network is missing that the likelihood or `control` needs.
+        """
+        super().compile(optimizer, **kwargs)
+        control = control or LabelControl()
+        if (self.likelihood.uses_features or control.classifier_weight) and feature_network is None:
+            raise ValueError(
+                "The likelihood 'features' and a classifier_weight need compile(..., feature_network=...). "
+                f"Received: likelihood={self.likelihood_name!r}, {control}"
+            )
+        if bool(control.adversary_weight) != (adversary is not None and adversary_optimizer is not None):
+            raise ValueError(
+                "An adversary_weight needs compile(..., adversary=..., adversary_optimizer=...), and the other way "
+                f"round. Received: adversary_weight={control.adversary_weight!r}, adversary={adversary!r}"
+            )
+        if adversary is not None and self.dtype_policy.name == "mixed_float16":
+            adversary_optimizer = keras.optimizers.LossScaleOptimizer(adversary_optimizer)
+        self.control = control
+        self.helpers = Helpers(control, feature_network, adversary, adversary_optimizer)
+
+    @property
+    def metrics(self):
+        return [*self.trackers.values(), *(self.helpers.trackers.values() if self.helpers else ())]
+
+    @property
+    def training_variables(self):
+        """What training changes and no saved model has: the adversary's variables and its optimizer's."""
+        return self.helpers.variables if self.helpers else []
+
+    @property
+    def non_trainable_variables(self):
+        """As of any `keras.Model`, and while it is compiled the helpers': Keras's step on JAX carries these along."""
+        helpers = self.helpers.variables + self.helpers.fixed_variables if self.helpers else []
+        return [*super().non_trainable_variables, *helpers]
+
+    def draw_training_noise(self, count):
+        """All the randomness of a training step on `count` images: `draw_noise`, and what `LabelControl` needs.
+
+        Returns:
+            As `draw_noise`, and with wrong labels `label_shifts`, int32 `(count,)`: what to add to a label, modulo the
+            number of classes, where it is to be wrong. With a classifier or an adversary `sample_latents` from N(0, I)
+            and `sample_labels`, for new images. With an adversary `moves`, uniform `(count, 3, 3)`: how real images,
+            outputs and samples are mirrored and shifted.
+        """
+        noise, seed = self.draw_noise(count), self.noise_seeds
+        if self.control.wrong_labels:
+            noise["label_shifts"] = keras.random.randint((count,), 1, self.num_classes, seed=seed)
+        if self.draws_samples:
+            noise["sample_latents"] = keras.random.normal((count, *self.latent_shape), dtype="float32", seed=seed)
+            noise["sample_labels"] = keras.random.randint((count,), 0, self.num_classes, seed=seed)
+        if self.control.adversary_weight:
+            noise["moves"] = keras.random.uniform((count, 3, 3), dtype="float32", seed=seed)
+        return noise
+
+    @property
+    def draws_samples(self):
+        """Whether training also decodes latents from the prior."""
+        return bool(self.control.classifier_weight or self.control.adversary_weight)
+
+    def training_pass(self, images, labels, noise):
+        """Everything that a training step decodes.
+
+        The last images of the batch, as many as `LabelControl.wrong_labels` says, are told a wrong label; half as many
+        samples as there are images are drawn from the prior.
+
+        Returns:
+            `(outputs, decoded, told, right)`: what `call` returns; images `(n, *image_shape)`, outputs first, then
+            samples; one-hot `(n, num_classes)`, the labels that they were decoded under; how many of the first have
+            their right label.
+        """
+        count = ops.shape(images)[0]
+        right = count - _share(self.control.wrong_labels, count)
+        told = labels
+        if self.control.wrong_labels:
+            shifts = ops.where(ops.arange(count) >= right, ops.cast(noise["label_shifts"], "int32"), 0)
+            told = shift_labels(labels, shifts, self.num_classes)
+        outputs = self((images, told, noise))
+        decoded, told = self.likelihood.mean(outputs["parameters"]), self.one_hot(told)
+        if self.draws_samples:
+            half = _share(0.5, count)
+            asked = noise["sample_labels"][:half]
+            embedding = self.label_embedding(asked)
+            latents = reparameterise(*self.prior(embedding), noise["sample_latents"][:half])
+            samples = self.likelihood.mean(self.decoder([latents, embedding]))
+            decoded = ops.concatenate([decoded, samples])
+            told = ops.concatenate([told, self.one_hot(asked)])
+        return outputs, decoded, told, right
+
+    def one_hot(self, labels):
+        """Integer labels `(batch,)` or one-hot vectors as float32 one-hot vectors `(batch, num_classes)`."""
+        return ops.cast(labels if len(labels.shape) == 2 else ops.one_hot(labels, self.num_classes), "float32")
+
+    def training_loss(self, images, labels, noise):
+        """The loss of a training step; also updates the metrics.
+
+        Returns:
+            `(loss, (decoded, told))`: a float32 scalar, in nats an image; see `training_pass`.
+        """
+        control, helpers = self.control, self.helpers
+        outputs, decoded, told, right = self.training_pass(images, labels, noise)
+        rightly, wrongly = ({name: x[part] for name, x in outputs.items()} for part in (slice(right), slice(right, None)))
+        terms = {}
+        if helpers.feature_network is not None:
+            *features, logits = helpers.feature_network(decoded)
+            if self.likelihood.uses_features:
+                *real, _ = helpers.feature_network(images[:right])
+                rightly["feature_distance"] = feature_distance(real, [scale[:right] for scale in features])
+        loss = self.compute_loss(y_pred=rightly)
+        if control.wrong_labels:
+            kl = self.kl_divergence(wrongly)
+            loss += self.current_kl_weight() * ops.mean(ops.sum(kl, axis=tuple(range(1, len(kl.shape)))))
+        if control.classifier_weight:
+            entropy = ops.categorical_crossentropy(told[right:], logits[right:], from_logits=True)
+            terms["classifier"] = control.classifier_weight, entropy
+        if control.layout_weight and control.wrong_labels:
+            count = ops.shape(images)[0]
+            terms["layout"] = control.layout_weight, layout_distance(decoded[right:count], images[right:])
+        if control.adversary_weight:
+            weight = control.adversary_weight * self._ramp(control.adversary_ramp)
+            terms["realism"] = -weight, helpers.adversary([self._moved(decoded, noise["moves"], 1), told])
+        for name, (weight, values) in terms.items():
+            helpers.trackers[name].update_state(values)
+            loss += weight * ops.mean(values)
+        return loss, (decoded, told)
+
+    def adversary_loss(self, images, labels, decoded, told, noise):
+        """The adversary's loss on real images under their labels, and on decoded ones under those told; a scalar."""
+        real = self._moved(images, noise["moves"], 0)
+        both = ops.concatenate([real, self._moved(decoded, noise["moves"], 1)])
+        scores = self.helpers.adversary([both, ops.concatenate([self.one_hot(labels), told])], training=True)
+        count = ops.shape(images)[0]
+        loss = hinge_loss(scores[:count], scores[count:])
+        self.helpers.trackers["adversary"].update_state(loss)
+        return loss
+
+    def take_steps(self, images, labels, noise, minimise):
+        """One optimizer step of the model, and one of the adversary where there is one.
+
+        Args:
+            minimise: how a step is taken on this backend; see `tfcvae.gradients`.
+        """
+        loss = lambda: self.training_loss(images, labels, noise)  # noqa: E731
+        decoded, told = minimise(loss, self.optimizer, self.trainable_variables)
+        if self.control.adversary_weight:
+            decoded, adversary = ops.stop_gradient(decoded), self.helpers.adversary
+            loss = lambda: (self.adversary_loss(images, labels, decoded, told, noise), None)  # noqa: E731
+            minimise(loss, self.helpers.optimizer, adversary.trainable_variables)
+
+    if keras.backend.backend() == "tensorflow":
+
+        def train_step(self, data):
+            """One step on a batch, `(images, labels)` or `(inputs,)` with the inputs of `call`."""
+            from tfcvae.data import checked_inputs
+
+            images, labels, *noise = checked_inputs(data, self.num_classes)
+            noise = noise[0] if noise else self._replica_noise(ops.shape(images)[0])
+            self.take_steps(images, labels, noise, minimise)
+            return self.get_metrics_result()
+
+        def test_step(self, data):
+            """The metrics of a batch under its right labels; as `train_step`, without a step."""
+            from tfcvae.data import checked_inputs
+
+            return self._evaluate(checked_inputs(data, self.num_classes))
+
+        def _replica_noise(self, count):
+            """`draw_training_noise` for a replica of `tf.distribute`: all hold one seed, so each takes its own share."""
+            import tensorflow as tf
+
+            replica = tf.distribute.get_replica_context()
+            start = count * replica.replica_id_in_sync_group
+            noise = self.draw_training_noise(count * replica.num_replicas_in_sync)
+            return {name: values[start : start + count] for name, values in noise.items()}
+
+    if keras.backend.backend() == "jax":
+
+        def train_step(self, state, data):
+            """As on TensorFlow, as a pure function: from the values of all variables to those after the step."""
+            values = Values(
+                (self.trainable_variables, self.non_trainable_variables, self.optimizer.variables, self.metrics_variables),
+                state,
+            )  # fmt: skip
+            images, labels, *noise = keras.utils.unpack_x_y_sample_weight(data)[0]
+            noise = noise[0] if noise else values.run(self.draw_training_noise, images.shape[0])
+            self.take_steps(images, labels, noise, values.minimise)
+            return values.run(self.get_metrics_result), values.state()
+
+        def test_step(self, state, data):
+            """As on TensorFlow, as a pure function."""
+            variables = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)
+            values = Values(variables, state)
+            return values.run(self._evaluate, keras.utils.unpack_x_y_sample_weight(data)[0]), values.state()
+
+    def _evaluate(self, inputs):
+        outputs = self(inputs)
+        if self.likelihood.uses_features:
+            outputs["feature_distance"] = self.distance_in_features(outputs["images"], outputs["parameters"])
+        self.compute_loss(y_pred=outputs, training=False)
+        return {name: tracker.result() for name, tracker in self.trackers.items()}  # nothing of what training adds
+
+    def distance_in_features(self, images, parameters):
+        """`feature_distance` between images and the mean images of what the decoder puts out, float32 `(batch,)`."""
+        if not self.helpers or self.helpers.feature_network is None:
+            raise ValueError(
+                "The likelihood 'features' compares images in a network that is not part of a saved model. Call "
+                "compile(optimizer, feature_network=...) first; encode, decode, relabel and sample need none"
+            )
+        pair = (self.helpers.feature_network(x)[:-1] for x in (images, self.likelihood.mean(parameters)))
+        return feature_distance(*pair)
+
+    def _ramp(self, steps):
+        """The share of a rise over so many steps that is done, float32."""
+        return ops.minimum(ops.cast(self.steps_done, "float32") / max(steps, 1), 1.0)
+
+    def _moved(self, images, moves, first):
+        """Images mirrored and shifted by the draws of a group, 0 for real images, 1 for outputs followed by samples."""
+        draws = ops.reshape(ops.transpose(moves[:, first:], (1, 0, 2)), (-1, 3))[: ops.shape(images)[0]]
+        return augment(images, draws[:, 0] < 0.5, ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT)
+
+
+def layout_distance(images, others):
+    """Mean squared difference between images averaged over blocks of 4x4 pixels, float32 `(batch,)`."""
+    coarse = [ops.average_pool(ops.cast(x, "float32"), LAYOUT, LAYOUT, "valid") for x in (images, others)]
+    return ops.mean(ops.square(coarse[0] - coarse[1]), axis=(1, 2, 3))
+
+
+def _share(share, count):
+    """A share of a batch, rounded down; `count` may be a tensor."""
+    if isinstance(count, int):
+        return int(np.floor(share * count))
+    return ops.cast(ops.floor(share * ops.cast(count, "float32")), "int32")
