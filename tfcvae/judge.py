@@ -126,4 +126,3 @@ def frechet_distance(features, others):
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance2 @ root), 0)).sum()
     distance = np.square(mean - mean2).sum() + np.trace(covariance) + np.trace(covariance2) - 2 * shared
     return float(max(distance, 0.0))
-

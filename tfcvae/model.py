@@ -207,7 +207,6 @@ class CVAE(TrainingSteps, Inference, keras.Model):
         return loss
 
 
-
 def _check_not_negative(**numbers):
     for name, value in numbers.items():
         if value < 0:

@@ -198,7 +198,9 @@ class TrainingSteps:
         """
         control, helpers = self.control, self.helpers
         outputs, decoded, told, right = self.training_pass(images, labels, noise)
-        rightly, wrongly = ({name: x[part] for name, x in outputs.items()} for part in (slice(right), slice(right, None)))
+        rightly, wrongly = (
+            {name: x[part] for name, x in outputs.items()} for part in (slice(right), slice(right, None))
+        )
         terms = {}
         if helpers.feature_network is not None:
             *features, logits = helpers.feature_network(decoded)

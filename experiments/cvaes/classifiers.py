@@ -162,7 +162,10 @@ class Classifiers(Experiment):
             if model in self.included:
                 name = self.included[model]
                 print(f"{self.kind} {model[0]}: taking the included weights, {pretrained.WEIGHTS / name}.keras")
-                network, record = pretrained.load_network(name, keras.config.dtype_policy().name), pretrained.read_record(name)
+                network, record = (
+                    pretrained.load_network(name, keras.config.dtype_policy().name),
+                    pretrained.read_record(name),
+                )
                 where = f"included: {name}"
             elif runs.is_finished(folder):
                 network, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
