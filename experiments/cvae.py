@@ -72,6 +72,8 @@ def parse_arguments(argv=None):
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
     add("--force", action="store_true", help="train again what is already finished")
     add("--dry-run", action="store_true", help="print what would run and how much work it is")
+    add("--classifiers-only", choices=["judge", "features", "all"],
+        help="train the judges, the feature network or both, and no model")  # fmt: skip
     add("--wrong-labels-only", action="store_true",
         help="make the wrong-label picture again, from saved weights or from those that come along")  # fmt: skip
     args = parser.parse_args(argv)
@@ -136,6 +138,8 @@ def main():
     if not record:
         preset = pick_preset(args.preset, machine.device)
         run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results)
+        if args.classifiers_only:
+            return run.train_classifiers(args.classifiers_only)
         if args.dry_run:
             return run.describe()
         if not again:

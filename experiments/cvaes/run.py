@@ -66,6 +66,13 @@ class Run(Experiment):
         count = f"{len(left)} of {len(self.configurations)}"
         print(f"{count} models to train, {images:,} images in all. Nothing was written.")
 
+    def train_classifiers(self, which):
+        """Trains `"judge"`, `"features"` or `"all"`, where that is still to do, and no model; returns the exit code."""
+        for classifiers in (self.judges, self.features):
+            if classifiers and which in (classifiers.name, "all"):
+                classifiers.ready()
+        return 0
+
     def run(self, force=False):
         if self.left(force):
             self.panel = Panel(self.judges.ready())

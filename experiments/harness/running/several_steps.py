@@ -28,6 +28,7 @@ class SeveralSteps:
     def __init__(self, model, steps=None):
         self.model = model
         self.steps = steps or (STEPS_PER_CALL if jax.default_backend() == "gpu" else 1)
+        self._built = False
         self._one = jax.jit(self._step, donate_argnums=0)
         self._several = jax.jit(lambda state, stack: lax.scan(self._step, state, stack), donate_argnums=0)
 
@@ -42,6 +43,9 @@ class SeveralSteps:
             The metrics of the epoch, floats by name.
         """
         self.model.reset_metrics()
+        if not self._built:  # metrics get their variables from the first batch, as at the start of every Keras `fit`
+            self.model._symbolic_build(data_batch=next(batches.as_numpy_iterator()))
+            self._built = True
         variables = self._variables()
         state = tuple([v.value for v in part] for part in variables)
         done, waiting = 0, None

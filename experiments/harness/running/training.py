@@ -184,6 +184,7 @@ def averaged_weights(model):
     """Holds the averages of a model's weights in their place, where its optimizer keeps any (`use_ema=True`)."""
     own = _own_weights(model)
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    _assign(model, _own_weights(model))  # copies: on JAX they would share memory that `evaluate` gives away
     yield
     _assign(model, own)
 
