@@ -199,7 +199,13 @@ def _parsed(kind, text, name):
 
 def versions():
     """Versions of Python and of the packages that shape a result."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
+
+    def installed(package):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return version(f"{package}-cpu")  # TensorFlow's build without GPUs has a name of its own
 
     packages = ["tensorflow", "keras", "tensorflow-datasets", "numpy"] + ["jax"] * ("jax" in sys.modules)
-    return {"python": sys.version.split()[0], **{package: version(package) for package in packages}}
+    return {"python": sys.version.split()[0], **{package: installed(package) for package in packages}}

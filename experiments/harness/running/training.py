@@ -144,7 +144,7 @@ def train(
         TrainingDiverged: when the loss is NaN or infinite; the checkpoint before it stays.
     """
     progress = checkpoint.restore()
-    fit_epoch = _epoch_runner(model)
+    fit_epoch = _epoch_runner(model, data)
     for epoch in range(progress.epochs_done, epochs):
         started = time.perf_counter()
         logs = fit_epoch(data, epoch, on_step)
@@ -200,12 +200,15 @@ def _assign(model, weights):
         variable.assign(value)
 
 
-def _epoch_runner(model):
+def _epoch_runner(model, data):
     """What trains a model for an epoch: a function of the data, the epoch and `on_step` that returns the metrics."""
     if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
-        from experiments.harness.running.several_steps import SeveralSteps
+        import jax
 
-        several = SeveralSteps(model)
+        from experiments.harness.running.several_steps import SeveralSteps, steps_per_call
+
+        on_gpu = jax.default_backend() == "gpu"  # `run`: how many batches of one shape follow each other
+        several = SeveralSteps(model, getattr(data, "run", steps_per_call(data.steps)) if on_gpu else 1)
 
         def run(data, epoch, on_step):
             watch = _Watch(epoch, data.steps, on_step)
