@@ -1,0 +1,34 @@
+"""The compiled models of U-Net trainings."""
+
+import numpy as np
+import pytest
+
+from experiments.unets.recipes import make_recipe
+from experiments.unets.training import build_model
+
+
+def build(**overrides):
+    return build_model(make_recipe("smoke", "scratch-tr-bce_dice", overrides), seed=0, steps=10)
+
+
+def test_an_encoder_with_a_rate_of_its_own_moves_so_much_less_and_does_not_decay():
+    model = build(encoder_rate=0.1, one_cycle=False, learning_rate=0.01)
+    variables = {variable.path: variable for variable in model.trainable_variables}
+    before = {path: np.asarray(variable) for path, variable in variables.items()}
+    model.optimizer.apply([np.ones(variable.shape, "float32") for variable in variables.values()])
+    moved = {path: (np.asarray(variable) - before[path]).mean() for path, variable in variables.items()}
+    assert moved["encoder_stem_conv/kernel"] == pytest.approx(-0.001, rel=1e-3)  # the length of Adam's first step
+    assert moved["encoder_block1_project_norm/gamma"] == pytest.approx(-0.001, rel=1e-3)
+    assert moved["logits/bias"] == pytest.approx(-0.01, rel=1e-3)
+    decay = 0.01 * make_recipe("smoke", "mp-tr-bce", {}).weight_decay * before["detail_conv1/kernel"].mean()
+    assert moved["detail_conv1/kernel"] == pytest.approx(-0.01 - decay, rel=1e-5)
+
+
+def test_one_rate_for_all_by_default():
+    optimizer = build().optimizer
+    assert optimizer.factors == {} and not optimizer.use_ema
+
+
+def test_averaged_weights():
+    optimizer = build(ema=0.9).optimizer
+    assert optimizer.use_ema and optimizer.ema_momentum == 0.9
