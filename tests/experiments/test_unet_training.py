@@ -7,8 +7,8 @@ from experiments.unets.recipes import make_recipe
 from experiments.unets.training import build_model
 
 
-def build(**overrides):
-    return build_model(make_recipe("smoke", "scratch-tr-bce_dice", overrides), seed=0, steps=10)
+def build(steps=1000, **overrides):
+    return build_model(make_recipe("smoke", "scratch-tr-bce_dice", overrides), seed=0, steps=steps)
 
 
 def test_an_encoder_with_a_rate_of_its_own_moves_so_much_less_and_does_not_decay():
@@ -29,6 +29,8 @@ def test_one_rate_for_all_by_default():
     assert optimizer.factors == {} and not optimizer.use_ema
 
 
-def test_averaged_weights():
-    optimizer = build(ema=0.9).optimizer
-    assert optimizer.use_ema and optimizer.ema_momentum == 0.9
+@pytest.mark.parametrize("steps, momentum", [(1000, 0.9), (100, 0.9), (50, 0.8), (11, 1 / 11), (10, 0), (1, 0)])
+def test_averages_span_a_tenth_of_the_training_at_most(steps, momentum):
+    recipe = make_recipe("smoke", "mp-tr-bce", {"ema": 0.9, "filters": 1, "depth": 1})
+    optimizer = build_model(recipe, 0, steps).optimizer
+    assert optimizer.use_ema == (momentum > 0) and optimizer.ema_momentum == pytest.approx(momentum)
