@@ -1,13 +1,16 @@
-# make run: from a fresh machine to trained and compared U-Nets. make test: the tests. make test-slow: those that take
-# minutes (kills and resumes of whole runs, several devices), with the optional packages installed.
+# make run: from a fresh machine to trained and compared U-Nets. make page: opens the page in the browser.
+# make test: the tests. make test-slow: those that take minutes (kills and resumes of whole runs, several devices, a real
+# browser), with the optional packages installed.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test test-slow lint setup
+.PHONY: run page test test-slow lint setup
 
 run: setup
 	$(BIN)/python experiments/run_unet_matrix.py
-	@echo; cat results/summary.md
+
+page: .venv/page
+	$(BIN)/python experiments/app.py
 
 test: setup
 	$(BIN)/python -m pytest -m "not slow"
@@ -25,6 +28,10 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch .venv/installed
+
+.venv/page: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[app]"
+	@touch .venv/page
 
 .venv/extras: .venv/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[export,jax,app,pretrained]"

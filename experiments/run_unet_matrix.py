@@ -154,7 +154,7 @@ def main():
     if args.dry_run:
         return matrix.describe()
     status = matrix.run(force=args.force)
-    publish(args.results)
+    publish(args.results, matrix.folder)
     return status
 
 

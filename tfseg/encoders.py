@@ -27,7 +27,7 @@ ENCODERS.register("efficientnet-lite0")(efficientnet_lite0)
 BACKBONES = tuple(name for name, entry in vars(keras.applications).items() if inspect.isfunction(entry))
 
 
-def encode(image, encoder, weights=None, fixed_statistics=False):
+def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=False):
     """Applies an encoder.
 
     Args:
@@ -37,6 +37,7 @@ def encode(image, encoder, weights=None, fixed_statistics=False):
             `efficientnet-lite0`, else a `.weights.h5` of the backbone without its top.
         fixed_statistics: keep the batch normalization's mean and variance as they are in the weights, and train scale
             and offset alone: for batches that are too small to estimate them.
+        synchronized: take batch statistics over all replicas of `tf.distribute`.
 
     Returns:
         List of feature maps; the first has half the image's size. `None` for a resolution that the encoder skips.
@@ -54,9 +55,10 @@ def encode(image, encoder, weights=None, fixed_statistics=False):
     else:
         known = ", ".join([*ENCODERS, *BACKBONES])
         raise ValueError(f"Unknown encoder. Choose one of: {known}. Received: {encoder!r}")
-    if fixed_statistics:
-        for layer in keras.Model(image, features[-1]).layers:
-            if isinstance(layer, layers.BatchNormalization):
+    for layer in keras.Model(image, features[-1]).layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.synchronized = synchronized
+            if fixed_statistics:
                 layer.trainable = False  # Keras then uses the moving statistics in training, too
                 layer.gamma.trainable = layer.beta.trainable = True
     return features

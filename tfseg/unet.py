@@ -40,7 +40,7 @@ def build_unet(
         down: a name in `tfseg.blocks.DOWN_BLOCKS`: `"maxpool"`, `"strided"`; an `encoder` takes its place.
         up: a name in `tfseg.blocks.UP_BLOCKS`: `"transpose"`, `"upsample"`.
         normalization: `"batch"`, `"group"`, `"layer"` or `None`; `"sync_batch"` takes batch statistics over all
-            replicas of `tf.distribute`. An `encoder` has its own.
+            replicas of `tf.distribute`. An `encoder` has its own, synchronized likewise.
         dropout: rate in [0, 1) after the two deepest blocks (the last encoder level and the bottleneck), and with an
             `encoder` after its last feature map.
         encoder: a ready-made way down instead of double convolutions: `"efficientnet-lite0"` or the name of a
@@ -72,7 +72,7 @@ def build_unet(
     if encoder is None:
         skips, x = _way_down(inputs, filters, depth, down_block, normalization, dropout)
     else:
-        features = encode(inputs, encoder, encoder_weights, fixed_statistics)[:depth]
+        features = encode(inputs, encoder, encoder_weights, fixed_statistics, normalization == "sync_batch")[:depth]
         skips, x = _way_down_of(features, inputs, filters, depth, normalization, dropout)
 
     for level in reversed(range(depth)):

@@ -162,13 +162,15 @@ def save_screenshot(driver, path):
     print(path)
 
 
-def main():
+def parse_arguments(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("photo", type=Path, help="a photo of a pet")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "docs" / "pictures", metavar="DIR", help="default: %(default)s"
-    )
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures", metavar="DIR", help="where to write")
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse_arguments()
     if not args.photo.is_file():
         raise UserError(f"{args.photo} is not a file")
     if not (CHROMIUM and DRIVER):

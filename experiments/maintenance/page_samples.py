@@ -19,11 +19,15 @@ SEARCHED = 500
 """Test images among which the first of each class are looked for."""
 
 
-def main():
+def parse_arguments(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help=f"any of {', '.join(pretrained.included())}")
     parser.add_argument("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else TFDS's own)")
-    args = parser.parse_args()
+    return parser.parse_args(argv)
+
+
+def main():
+    args = parse_arguments()
     from experiments.page.relabelling import SAMPLES, write_samples
     from tfcvae.data import to_arrays
 

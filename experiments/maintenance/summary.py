@@ -19,8 +19,23 @@ def sections():
     return {section.experiment: section for section in found}
 
 
-def publish(results):
-    """Writes the summary of all records below a folder, says where, and returns its path."""
-    path = report.write_summary(results, {name: section.write for name, section in sections().items()})
+def publish(results, run=None):
+    """Writes the summary of all records below a folder, and says where.
+
+    Args:
+        results: the folder.
+        run: the folder of a run, whose own table is printed first.
+
+    Returns:
+        The summary's path.
+    """
+    known = sections()
+    if run is not None:
+        within = f"{Path(run).resolve().relative_to(Path(results).resolve()).as_posix()}/"
+        records = [record for record in report.read_records(results) if record["folder"].startswith(within)]
+        if records:
+            table, note = known[records[0]["experiment"]].short_table(records).split("\n\n")[:2]
+            print(f"\n{table}\n\n{note}\n")
+    path = report.write_summary(results, {name: section.write for name, section in known.items()})
     print(f"Summary: {path}", flush=True)
     return path

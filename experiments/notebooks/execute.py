@@ -1,6 +1,6 @@
 """Executes the notebooks beside this file and keeps what they print and draw in them.
 
-    python experiments/notebooks/execute.py                     # all, about ten minutes each on 2 cores
+    python experiments/notebooks/execute.py                     # all, some minutes on 2 cores
     python experiments/notebooks/execute.py cvae_mnist          # one
     python experiments/notebooks/execute.py --data-dir DIR      # datasets prepared by TFDS in DIR
 
@@ -8,7 +8,9 @@ A notebook that fails stays as it was.
 """
 
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
@@ -17,6 +19,9 @@ sys.path.insert(0, str(FOLDER.parent.parent))
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
+
+CELL_SECONDS = 1800
+"""The longest that a cell may take."""
 
 NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
 
@@ -33,11 +38,11 @@ def execute(path, parameters=None, folder=None):
         The executed notebook, an `nbformat.NotebookNode`, without anything that says when and where it ran.
 
     Raises:
-        UserError: for a cell that raises; the message says what.
+        UserError: for a cell that raises or takes too long, and a kernel that dies; the message says what.
     """
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook = nbformat.read(path, as_version=4)
     if parameters:
@@ -47,7 +52,7 @@ def execute(path, parameters=None, folder=None):
     metadata = notebook.metadata.copy()
     client = NotebookClient(
         notebook,
-        timeout=None,
+        timeout=CELL_SECONDS,
         startup_timeout=300,
         record_timing=False,
         coalesce_streams=True,
@@ -55,21 +60,30 @@ def execute(path, parameters=None, folder=None):
         resources={"metadata": {"path": str(folder or path.parent)}},
     )
     try:
-        client.execute()
+        client.execute(stderr=subprocess.DEVNULL)  # of the kernel's process: what TensorFlow says when it starts
     except CellExecutionError as error:
         raise UserError(f"{path.name} stopped with {error.ename}: {error.evalue}") from error
+    except CellTimeoutError:
+        raise UserError(f"{path.name}: a cell took longer than {CELL_SECONDS} s") from None
+    except (DeadKernelError, AssertionError):  # the latter is what nbclient makes of it while it cleans up
+        raise UserError(f"{path.name}: its kernel died, perhaps for lack of memory") from None
     notebook.metadata = metadata
     return notebook
 
 
-def main():
+def parse_arguments(argv=None):
     parser = Parser(__doc__)
     parser.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=f"any of {', '.join(NOTEBOOKS)}")
     parser.add_argument("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else TFDS's own)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     unknown = set(args.notebooks) - set(NOTEBOOKS)
     if unknown:
         parser.error(f"there are {', '.join(NOTEBOOKS)}. Received: {', '.join(sorted(unknown))}")
+    return args
+
+
+def main():
+    args = parse_arguments()
     if args.data_dir and not Path(args.data_dir).is_dir():
         raise UserError(f"--data-dir {args.data_dir} is not a folder; create it, or leave the option out")
     if args.data_dir:
@@ -80,9 +94,10 @@ def main():
     for name in args.notebooks or NOTEBOOKS:
         path = FOLDER / f"{name}.ipynb"
         print(f"Executing {path.name} ...", flush=True)
+        started = time.perf_counter()
         executed = execute(path)
         runs.write_atomic(path, f"{nbformat.writes(executed)}\n")
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - started:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class Recipe:
         weight_decay: of AdamW; 0 for plain Adam.
         one_cycle: one-cycle schedule, or else a constant rate.
         ema: share of the averaged weights that an optimizer step keeps (exponential moving average, which validation
-            and tests then use); 0 for no averaging.
+            and tests then use); less where it would span over a tenth of the training; 0 for no averaging.
         augmentation: strength, 0 for none; see `tfseg.data.augment`.
         train_limit, test_limit: use only so many examples of each split; 0 for all.
     """
@@ -135,7 +135,7 @@ PRESETS = {
     "smoke": Recipe(
         image_size=32, filters=4, depth=2, batch_size=8, images=128, ema=0.0, train_limit=72, test_limit=16
     ),
-    "demo": Recipe(image_size=64, images=6_000, ema=0.95),
+    "demo": Recipe(image_size=64, images=6_000),
     "cpu": Recipe(),
     "gpu": Recipe(filters=64, epochs=100, batch_size=32),
 }

@@ -102,7 +102,8 @@ def _network(recipe, normalization):
 
 def _optimizer(recipe, model, steps):
     rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
-    averaging = {"use_ema": recipe.ema > 0, "ema_momentum": recipe.ema}
+    momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
+    averaging = {"use_ema": momentum > 0, "ema_momentum": momentum}
     if not recipe.weight_decay:
         return keras.optimizers.Adam(rate, **averaging)
     slow = recipe.encoder_rate != 1

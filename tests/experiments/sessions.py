@@ -117,7 +117,7 @@ class Session:
 
 def trained(lines):
     """The epochs that a script said it trained, as `(label, epoch)`: `("mp-tr-bce seed 0", 1)`."""
-    rows = [line.split(" | ") for line in lines if " | loss " in line]
+    rows = [line.split(" | ") for line in lines if " | epoch " in line and " | loss " in line]
     return [(row[0], int(row[1].split()[1].split("/")[0])) for row in rows]
 
 

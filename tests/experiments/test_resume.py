@@ -118,7 +118,9 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
         assert files(folder) == before  # not trained or written again
     assert [path for path in run_folder(results).rglob(".*") if path.name != ".lock"] == []
     assert not any(results.rglob("checkpoint.npz")) and not any(results.rglob("cache-*"))
-    assert "strconv-ups-dice" in (results / "summary.md").read_text()
+    own_table, summary = out[out.index("| variant |") :], (results / "summary.md").read_text()
+    assert own_table.endswith(f"\n\nSummary: {results / 'summary.md'}\n")
+    assert [row in summary and row.startswith("| `") for row in own_table.splitlines()[2:4]] == [True, True]
     assert (run_folder(results) / "comparison.png").is_file()
 
 

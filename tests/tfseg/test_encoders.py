@@ -175,6 +175,13 @@ def test_fixed_statistics_stay_while_scale_and_offset_are_trained():
     assert changed == [True, True, False, False]  # scale and offset; mean and variance
 
 
+def test_statistics_are_synchronized_with_those_of_the_decoder():
+    for normalization, expected in (("sync_batch", {True}), ("batch", {False})):
+        model = build_unet((8, 8, 3), filters=2, depth=2, normalization=normalization, encoder=LITE0)
+        norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        assert {layer.get_config()["synchronized"] for layer in norms} == expected
+
+
 def test_fewer_halvings_than_the_encoder_does():
     model = build_unet((8, 8, 3), filters=2, depth=2, encoder=LITE0)
     assert model(pattern(8, 8)).shape == (1, 8, 8, 1)

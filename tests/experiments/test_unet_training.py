@@ -1,0 +1,36 @@
+"""The compiled models of U-Net trainings."""
+
+import numpy as np
+import pytest
+
+from experiments.unets.recipes import make_recipe
+from experiments.unets.training import build_model
+
+
+def build(steps=1000, **overrides):
+    return build_model(make_recipe("smoke", "scratch-tr-bce_dice", overrides), seed=0, steps=steps)
+
+
+def test_an_encoder_with_a_rate_of_its_own_moves_so_much_less_and_does_not_decay():
+    model = build(encoder_rate=0.1, one_cycle=False, learning_rate=0.01)
+    variables = {variable.path: variable for variable in model.trainable_variables}
+    before = {path: np.asarray(variable) for path, variable in variables.items()}
+    model.optimizer.apply([np.ones(variable.shape, "float32") for variable in variables.values()])
+    moved = {path: (np.asarray(variable) - before[path]).mean() for path, variable in variables.items()}
+    assert moved["encoder_stem_conv/kernel"] == pytest.approx(-0.001, rel=1e-3)  # the length of Adam's first step
+    assert moved["encoder_block1_project_norm/gamma"] == pytest.approx(-0.001, rel=1e-3)
+    assert moved["logits/bias"] == pytest.approx(-0.01, rel=1e-3)
+    decay = 0.01 * make_recipe("smoke", "mp-tr-bce", {}).weight_decay * before["detail_conv1/kernel"].mean()
+    assert moved["detail_conv1/kernel"] == pytest.approx(-0.01 - decay, rel=1e-5)
+
+
+def test_one_rate_for_all_by_default():
+    optimizer = build().optimizer
+    assert optimizer.factors == {} and not optimizer.use_ema
+
+
+@pytest.mark.parametrize("steps, momentum", [(1000, 0.9), (100, 0.9), (50, 0.8), (11, 1 / 11), (10, 0), (1, 0)])
+def test_averages_span_a_tenth_of_the_training_at_most(steps, momentum):
+    recipe = make_recipe("smoke", "mp-tr-bce", {"ema": 0.9, "filters": 1, "depth": 1})
+    optimizer = build_model(recipe, 0, steps).optimizer
+    assert optimizer.use_ema == (momentum > 0) and optimizer.ema_momentum == pytest.approx(momentum)
