@@ -35,11 +35,17 @@ def require(ok, message, received):
     if known is False:
         raise ValueError(f"{message} Received: {_number(ops.convert_to_numpy(received))}")
     if known is None and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.control_dependencies([tf.debugging.Assert(ok, [f"{_MARK}{message}", received])]):
-            ok = tf.identity(ok)
+        ok = required(ok, ok, message, received)
     return ops.where(ok, 0.0, float("nan"))
+
+
+def required(tensor, ok, message, received):
+    """A tensor of one of TensorFlow's graphs, such as that of a `tf.data` pipeline, under a condition: reading it stops
+    with `tf.errors.InvalidArgumentError` where `ok` is false; arguments as for `require`. On any Keras backend."""
+    import tensorflow as tf
+
+    with tf.control_dependencies([tf.debugging.Assert(ok, [f"{_MARK}{message}", received])]):
+        return tf.identity(tensor)
 
 
 @contextlib.contextmanager
