@@ -120,7 +120,7 @@ def frechet_distance(features, others):
         Float, at least 0.
     """
     both = (np.asarray(x, "float64") for x in (features, others))
-    (mean, covariance), (mean2, covariance2) = ((x.mean(axis=0), np.cov(x, rowvar=False)) for x in both)
+    (mean, covariance), (mean2, covariance2) = ((x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in both)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance2 @ root), 0)).sum()
