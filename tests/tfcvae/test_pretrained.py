@@ -66,14 +66,35 @@ def test_a_loaded_model_predicts_in_float32_or_as_it_was_trained(folder, disturb
 
 
 def test_names(folder):
-    for name in ("mnist-judge", "mnist", "glyphs-colour", "glyphs-colour-judge"):
+    judges = ("mnist-judge", "mnist-judge-plain", "glyphs-colour-judge")
+    for name in (*judges, "mnist", "mnist-features", "glyphs-colour"):
         (folder / f"{name}.keras").write_bytes(b"")
         (folder / f"{name}.json").write_text(json.dumps({"variant": name}))
     assert pretrained.included() == ["glyphs-colour", "mnist"]
     assert pretrained.read_record("mnist-judge") == {"variant": "mnist-judge"}
+    assert pretrained.classifier_name("mnist", "judge", "small") == "mnist-judge"
+    assert pretrained.classifier_name("mnist", "judge", "plain-small") == "mnist-judge-plain"
+    assert pretrained.classifier_name("mnist", "features", "small") == "mnist-features"
+    assert pretrained.classifier_name("glyphs-colour", "judge", "plain-small") is None
+    assert pretrained.classifier_name("cifar10", "features", "base") is None
     for ask in (pretrained.load_model, pretrained.read_record):
         with pytest.raises(ValueError, match=r"Weights are included of glyphs-colour, mnist\. Received: 'cifar'"):
             ask("cifar")
+
+
+def test_all_judges_of_a_dataset_load_by_their_networks(folder):
+    built = {"tiny": "glyphs-judge", "plain-tiny": "glyphs-judge-plain"}
+    for network, name in built.items():
+        path = folder / f"{name}.keras"
+        build_judge(SHAPE, CLASSES, network).save(path)
+        record = {"variant": network, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        path.with_suffix(".json").write_text(json.dumps(record))
+    judges = pretrained.load_judges("glyphs")
+    assert list(judges) == ["tiny", "plain-tiny"]
+    counts = [build_judge(SHAPE, CLASSES, network).count_params() for network in judges]
+    assert [judge.count_params() for judge in judges.values()] == counts
+    (folder / "glyphs-judge-plain.keras").unlink()
+    assert list(pretrained.load_judges("glyphs")) == ["tiny"]
 
 
 def test_nothing_is_included_where_there_are_no_weights(tmp_path, monkeypatch):
