@@ -147,8 +147,14 @@ def test_parameter_counts():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (((30, 28, 1), (16,), 6, "tiny"), r"divisible by 4. Received: image_shape=\(30, 28, 1\)"),
-        (((28, 28, 1), (8, 8, 4), 6, "tiny"), r"\(7, 7, 'channels'\) for images of 28x28. Received: .*\(8, 8, 4\)"),
+        (
+            ((30, 28, 1), (16,), 6, "tiny"),
+            r"divisible by 4 for the network .tiny.. Received: image_shape=\(30, 28, 1\)",
+        ),
+        (
+            ((28, 28, 1), (8, 8, 4), 6, "tiny"),
+            r"\(7, 7, 'channels'\) for images of 28x28 and .* Received: .*\(8, 8, 4\)",
+        ),
         (((28, 28, 1), (7, 7), 6, "tiny"), r"Received: latent_shape=\(7, 7\)"),
         (((28, 28, 1), (16,), 6, "colour"), r"divisible by 8 for the network 'colour'. Received: .*\(28, 28, 1\)"),
         (((32, 32, 3), (8, 8, 4), 6, "colour"), r"must be \(dim,\) for .* network 'colour'. Received: .*\(8, 8, 4\)"),

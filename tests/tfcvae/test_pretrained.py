@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -111,6 +112,7 @@ def test_the_included_datasets():
 @pytest.mark.parametrize("name", pretrained.included())
 def test_the_included_weights_are_those_of_their_record(name):
     record, model, judge = (f(name) for f in (pretrained.read_record, pretrained.load_model, pretrained.load_judge))
+    judges = {network: partial(predict_labels, each) for network, each in pretrained.load_judges(name).items()}
     judged = pretrained.read_record(f"{name}-judge")
     for path in pretrained.WEIGHTS.glob(f"{name}*.keras"):
         of_record = pretrained.read_record(path.stem)["weights_sha256"]
@@ -120,7 +122,7 @@ def test_the_included_weights_are_those_of_their_record(name):
     assert list(model.latent_shape) == record["config"]["latent_shape"]
     assert record["judge"]["accuracy"] == judged["accuracy"]
     assert all(path.stat().st_size < 12 * 2**20 for path in pretrained.WEIGHTS.glob(f"{name}*"))
-    read = sample_accuracy(model, lambda images: predict_labels(judge, images), per_class=100)["accuracy"]
+    read = sample_accuracy(model, judges, per_class=100)["accuracy"]
     assert read == pytest.approx(record["test"]["sample_accuracy"]["accuracy"], abs=0.05)
 
 
