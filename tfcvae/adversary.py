@@ -33,7 +33,9 @@ class SpectralConv2D(layers.Conv2D):
     def build(self, input_shape):
         super().build(input_shape)
         unit = keras.initializers.RandomNormal(1.0)
-        self.u = self.add_weight((1, self.filters), unit, trainable=False, autocast=False, name="u")
+        self.u = self.add_weight(
+            (1, self.filters), unit, trainable=False, autocast=False, aggregation="only_first_replica", name="u"
+        )
 
     def call(self, inputs, training=False):
         outputs = self.convolution_op(inputs, ops.cast(self.normalized_kernel(training), inputs.dtype))
@@ -94,8 +96,8 @@ def augment(images, mirrored, shifts):
 
     Args:
         images: `(batch, height, width, channels)`.
-        mirrored: bool `(batch,)`: left to right.
-        shifts: int32 `(batch, 2)`: pixels by which the content moves up and to the left.
+        mirrored: bool `(batch,)`: left to right, after the shift.
+        shifts: int32 `(batch, 2)`: pixels by which the content moves up and to the left; negative for down and right.
 
     Returns:
         Images of the same shape and type.

@@ -44,13 +44,13 @@ class Values:
 
     def state(self):
         """The values now, in the form of the `state` that they came in."""
-        return tuple([self._now[id(v)][1] for v in part] for part in self._variables)
+        return tuple(self._of(part) for part in self._variables)
 
     def run(self, function, *args):
         """Calls a function that reads and assigns the variables, and keeps what it assigned."""
         with keras.StatelessScope(self._now.values()) as scope:
             result = function(*args)
-        self._keep(scope)
+        self._now = {key: (v, scope.get_current_value(v)) for key, (v, _) in self._now.items()}
         return result
 
     def minimise(self, function, optimizer, variables):
@@ -66,11 +66,13 @@ class Values:
             assigned = {key: scope.get_current_value(v) for key, (v, _) in known.items() if key not in fixed}
             return loss, (result, assigned)
 
-        values = [self._now[id(v)][1] for v in variables]
+        values = self._of(variables)
         gradients, (result, assigned) = jax.grad(differentiable, has_aux=True)(values)
         self._now |= {key: (self._now[key][0], value) for key, value in assigned.items()}
-        self.run(lambda: optimizer.apply_gradients(zip(gradients, variables, strict=True)))
+        values, state = optimizer.stateless_apply(self._of(optimizer.variables), gradients, values)
+        new = zip([*variables, *optimizer.variables], [*values, *state], strict=True)
+        self._now |= {id(v): (v, value) for v, value in new}
         return result
 
-    def _keep(self, scope):
-        self._now = {key: (v, scope.get_current_value(v)) for key, (v, _) in self._now.items()}
+    def _of(self, variables):
+        return [self._now[id(v)][1] for v in variables]

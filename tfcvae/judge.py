@@ -24,7 +24,7 @@ JUDGES = {
     "plain-base": ("plain", (64, 128, 256)),
 }
 """Kind and channels at full, half, quarter ... resolution, by name. The `small` ones are meant for MNIST, the `base`
-ones for CIFAR-10 (72 million multiply-adds an image, and the plain one 152 million)."""
+ones for CIFAR-10 (72 million multiply-adds an image, and the plain one 153 million)."""
 
 
 def build_judge(image_shape, num_classes, name="base", synchronized=False):
@@ -93,7 +93,7 @@ def predict_labels(judge, images, batch_size=500):
         Int64 `(n,)`.
     """
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    return np.concatenate([judge.predict_on_batch(batch).argmax(axis=1) for batch in batches])
+    return np.concatenate([_predict(judge, batch).argmax(axis=1) for batch in batches])
 
 
 def judge_features(judge, images, batch_size=500):
@@ -104,7 +104,11 @@ def judge_features(judge, images, batch_size=500):
     """
     network = keras.Model(judge.input, judge.get_layer("pool").output)
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    return np.concatenate([np.asarray(network.predict_on_batch(batch), "float32") for batch in batches])
+    return np.concatenate([np.asarray(_predict(network, batch), "float32") for batch in batches])
+
+
+def _predict(network, batch):
+    return network.predict_on_batch(batch)[: len(batch)]  # under `tf.distribute` each replica puts it out
 
 
 def frechet_distance(features, others):
@@ -120,7 +124,7 @@ def frechet_distance(features, others):
         Float, at least 0.
     """
     both = (np.asarray(x, "float64") for x in (features, others))
-    (mean, covariance), (mean2, covariance2) = ((x.mean(axis=0), np.cov(x, rowvar=False)) for x in both)
+    (mean, covariance), (mean2, covariance2) = ((x.mean(axis=0), np.atleast_2d(np.cov(x, rowvar=False))) for x in both)
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
     shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance2 @ root), 0)).sum()

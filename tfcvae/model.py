@@ -181,6 +181,11 @@ class CVAE(TrainingSteps, Inference, keras.Model):
         names = ("mean", "log_variance", "prior_mean", "prior_log_variance")
         return kl_divergence(*(outputs[name] for name in names))
 
+    def weighted_kl(self, kl):
+        """What the KL divergence of a batch, nats a latent unit, costs in training: weight, warm-up and free bits."""
+        means = _over_replicas(ops.mean(kl, axis=0)) if self.free_bits else None
+        return self.current_kl_weight() * free_bits(kl, self.free_bits, means)
+
     def current_kl_weight(self):
         """`kl_weight` times the share of the warm-up that is done, float32 scalar."""
         if not self.kl_warmup_steps:
@@ -195,8 +200,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
             training: whether this is a training step, which moves the KL warm-up on.
         """
         reconstruction, kl = self.loss_terms(y_pred)
-        means = _over_replicas(ops.mean(kl, axis=0)) if self.free_bits else None
-        loss = ops.mean(reconstruction) + self.current_kl_weight() * free_bits(kl, self.free_bits, means)
+        loss = ops.mean(reconstruction) + self.weighted_kl(kl)
         kl = ops.sum(kl, axis=tuple(range(1, len(kl.shape))))
         self.trackers["loss"].update_state(loss, sample_weight=ops.shape(kl)[0])
         self.trackers["reconstruction"].update_state(reconstruction)

@@ -45,8 +45,8 @@ NETWORKS = {
     "colour": Size(channels=(32, 64, 96, 128), blocks=(1, 1, 1, 1), hidden=256),
     "colour-wide": Size(channels=(64, 128, 160, 160), blocks=(1, 2, 1, 1), hidden=256),
 }
-"""Sizes by name: `tiny` for tests, `small` and `base` for likelihoods of pixels, the `colour` ones for sharp images; add
-your own. A spatial latent lies at quarter resolution, which has to be the last level."""
+"""Sizes by name: `tiny` for tests, `small` and `base` for likelihoods of pixels, the `colour` ones for sharp images;
+add your own. A spatial latent lies at quarter resolution, which has to be the last level."""
 
 
 CONDITIONINGS = ("modulation", "input")

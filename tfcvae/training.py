@@ -1,9 +1,4 @@
-"""How a conditional VAE is trained: the ELBO, and what can be added to it so that the label counts.
-
-In the pixels of a photo the label is worth a few nats of thousands, so the ELBO alone may ignore it. `LabelControl`
-adds, each on its own weight: images sent in under a wrong label, for which a frozen classifier (`tfcvae.features`)
-says whether the output shows that label; and an adversary (`tfcvae.adversary`), which knows what real images of a
-label look like.
+"""How a conditional VAE is trained: the ELBO, and what `tfcvae.label_control` adds to it so that the label counts.
 
 References:
     - Hou et al. 2017, "Deep Feature Consistent Variational Autoencoder".
@@ -11,72 +6,14 @@ References:
     - Bao et al. 2017, "CVAE-GAN: Fine-Grained Image Generation through Asymmetric Training".
 """
 
-from dataclasses import dataclass
-
 import keras
-import numpy as np
 from keras import ops
 
 from tfcvae.adversary import SHIFT, augment, hinge_loss
 from tfcvae.features import feature_distance
 from tfcvae.gradients import Values, minimise
+from tfcvae.label_control import Helpers, LabelControl, layout_distance, mean_of_any, share_of
 from tfcvae.layers import reparameterise, shift_labels
-
-LAYOUT = 4
-"""Image sides, in pixels, of the blocks whose means make up an image's layout."""
-
-
-@dataclass(frozen=True)
-class LabelControl:
-    """What training adds to the ELBO; nothing by default. Weights are of terms in nats an image, like the ELBO.
-
-    Attributes:
-        wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. These
-            images have no reconstruction: there is no right answer. Their KL divergence counts as the others' does.
-        classifier_weight: of the cross-entropy between the feature network's reading and the label told, over the
-            outputs under wrong labels and as many samples from the prior.
-        layout_weight: of the mean squared difference between an output under a wrong label and its input, both
-            averaged over blocks of 4x4 pixels: background, colours and place stay.
-        adversary_weight: of minus the adversary's score of everything decoded, samples from the prior included.
-        adversary_ramp: optimizer steps over which that weight rises from 0.
-    """
-
-    wrong_labels: float = 0.0
-    classifier_weight: float = 0.0
-    layout_weight: float = 0.0
-    adversary_weight: float = 0.0
-    adversary_ramp: int = 500
-
-    def __post_init__(self):
-        if not 0 <= self.wrong_labels < 1:
-            raise ValueError(f"wrong_labels must lie in [0, 1). Received: wrong_labels={self.wrong_labels!r}")
-        for name in ("classifier_weight", "layout_weight", "adversary_weight", "adversary_ramp"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)!r}")
-
-
-class Helpers:
-    """The networks that only training needs, apart from the model: they are not saved with it.
-
-    Attributes:
-        variables: all state that training changes in them: the adversary's, and its optimizer's.
-        trackers: means of the terms that `LabelControl` adds, by name.
-    """
-
-    def __init__(self, control, feature_network=None, adversary=None, adversary_optimizer=None):
-        self.feature_network, self.adversary, self.optimizer = feature_network, adversary, adversary_optimizer
-        names = ["classifier"] * bool(control.classifier_weight) + ["layout"] * bool(control.layout_weight)
-        names += ["realism", "adversary"] * (adversary is not None)
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
-        self.variables = []
-        if adversary is not None:
-            self.optimizer.build(adversary.trainable_variables)
-            self.variables = adversary.variables + self.optimizer.variables
-
-    @property
-    def fixed_variables(self):
-        """The feature network's, which never change."""
-        return self.feature_network.variables if self.feature_network else []
 
 
 class TrainingSteps:
@@ -85,8 +22,14 @@ class TrainingSteps:
     control, helpers = LabelControl(), None
 
     def compile(
-        self, optimizer="rmsprop", control=None, feature_network=None, adversary=None, adversary_optimizer=None, **kwargs
-    ):  # fmt: skip
+        self,
+        optimizer="rmsprop",
+        control=None,
+        feature_network=None,
+        adversary=None,
+        adversary_optimizer=None,
+        **kwargs,
+    ):
         """Sets up training.
 
         Args:
@@ -113,10 +56,24 @@ class TrainingSteps:
                 "An adversary_weight needs compile(..., adversary=..., adversary_optimizer=...), and the other way "
                 f"round. Received: adversary_weight={control.adversary_weight!r}, adversary={adversary!r}"
             )
-        if adversary is not None and self.dtype_policy.name == "mixed_float16":
-            adversary_optimizer = keras.optimizers.LossScaleOptimizer(adversary_optimizer)
+        if adversary is not None:
+            adversary_optimizer = keras.optimizers.get(adversary_optimizer)
+            scales = isinstance(adversary_optimizer, keras.optimizers.LossScaleOptimizer)
+            if self.dtype_policy.name == "mixed_float16" and not scales:
+                adversary_optimizer = keras.optimizers.LossScaleOptimizer(adversary_optimizer)
         self.control = control
         self.helpers = Helpers(control, feature_network, adversary, adversary_optimizer)
+
+    def get_compile_config(self):
+        """As of any `keras.Model`, where training needs nothing that a saved model does not hold; None elsewhere."""
+        if self.control != LabelControl() or self.likelihood.uses_features:
+            return None
+        return super().get_compile_config()
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as the saved one was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     @property
     def metrics(self):
@@ -161,7 +118,7 @@ class TrainingSteps:
         """Everything that a training step decodes.
 
         The last images of the batch, as many as `LabelControl.wrong_labels` says, are told a wrong label; half as many
-        samples as there are images are drawn from the prior.
+        samples as there are images, rounded up, are drawn from the prior.
 
         Returns:
             `(outputs, decoded, told, right)`: what `call` returns; images `(n, *image_shape)`, outputs first, then
@@ -169,7 +126,7 @@ class TrainingSteps:
             their right label.
         """
         count = ops.shape(images)[0]
-        right = count - _share(self.control.wrong_labels, count)
+        right = count - share_of(self.control.wrong_labels, count)
         told = labels
         if self.control.wrong_labels:
             shifts = ops.where(ops.arange(count) >= right, ops.cast(noise["label_shifts"], "int32"), 0)
@@ -177,7 +134,7 @@ class TrainingSteps:
         outputs = self((images, told, noise))
         decoded, told = self.likelihood.mean(outputs["parameters"]), self.one_hot(told)
         if self.draws_samples:
-            half = _share(0.5, count)
+            half = count - share_of(0.5, count)
             asked = noise["sample_labels"][:half]
             embedding = self.label_embedding(asked)
             latents = reparameterise(*self.prior(embedding), noise["sample_latents"][:half])
@@ -207,10 +164,9 @@ class TrainingSteps:
             if self.likelihood.uses_features:
                 *real, _ = helpers.feature_network(images[:right])
                 rightly["feature_distance"] = feature_distance(real, [scale[:right] for scale in features])
-        loss = self.compute_loss(y_pred=rightly)
-        if control.wrong_labels:
-            kl = self.kl_divergence(wrongly)
-            loss += self.current_kl_weight() * ops.mean(ops.sum(kl, axis=tuple(range(1, len(kl.shape)))))
+        loss = self.weighted_kl(self.kl_divergence(wrongly)) if control.wrong_labels else 0.0
+        ramp = self._ramp(control.adversary_ramp)
+        loss += self.compute_loss(y_pred=rightly)  # this counts the step, which warm-up and ramp go by
         if control.classifier_weight:
             entropy = ops.categorical_crossentropy(told[right:], logits[right:], from_logits=True)
             terms["classifier"] = control.classifier_weight, entropy
@@ -218,11 +174,13 @@ class TrainingSteps:
             count = ops.shape(images)[0]
             terms["layout"] = control.layout_weight, layout_distance(decoded[right:count], images[right:])
         if control.adversary_weight:
-            weight = control.adversary_weight * self._ramp(control.adversary_ramp)
-            terms["realism"] = -weight, helpers.adversary([self._moved(decoded, noise["moves"], 1), told])
+            terms["realism"] = (
+                -control.adversary_weight * ramp,
+                helpers.adversary([self._moved(decoded, noise["moves"], 1), told]),
+            )
         for name, (weight, values) in terms.items():
             helpers.trackers[name].update_state(values)
-            loss += weight * ops.mean(values)
+            loss += weight * mean_of_any(values)
         return loss, (decoded, told)
 
     def adversary_loss(self, images, labels, decoded, told, noise):
@@ -266,7 +224,7 @@ class TrainingSteps:
             return self._evaluate(checked_inputs(data, self.num_classes))
 
         def _replica_noise(self, count):
-            """`draw_training_noise` for a replica of `tf.distribute`: all hold one seed, so each takes its own share."""
+            """`draw_training_noise` for a replica of `tf.distribute`: all hold one seed, so each takes its share."""
             import tensorflow as tf
 
             replica = tf.distribute.get_replica_context()
@@ -278,10 +236,9 @@ class TrainingSteps:
 
         def train_step(self, state, data):
             """As on TensorFlow, as a pure function: from the values of all variables to those after the step."""
-            values = Values(
-                (self.trainable_variables, self.non_trainable_variables, self.optimizer.variables, self.metrics_variables),
-                state,
-            )  # fmt: skip
+            optimizer = self.optimizer.variables
+            variables = self.trainable_variables, self.non_trainable_variables, optimizer, self.metrics_variables
+            values = Values(variables, state)
             images, labels, *noise = keras.utils.unpack_x_y_sample_weight(data)[0]
             noise = noise[0] if noise else values.run(self.draw_training_noise, images.shape[0])
             self.take_steps(images, labels, noise, values.minimise)
@@ -312,22 +269,9 @@ class TrainingSteps:
 
     def _ramp(self, steps):
         """The share of a rise over so many steps that is done, float32."""
-        return ops.minimum(ops.cast(self.steps_done, "float32") / max(steps, 1), 1.0)
+        return ops.minimum(ops.cast(self.steps_done, "float32") / steps, 1.0) if steps else 1.0
 
     def _moved(self, images, moves, first):
         """Images mirrored and shifted by the draws of a group, 0 for real images, 1 for outputs followed by samples."""
         draws = ops.reshape(ops.transpose(moves[:, first:], (1, 0, 2)), (-1, 3))[: ops.shape(images)[0]]
         return augment(images, draws[:, 0] < 0.5, ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT)
-
-
-def layout_distance(images, others):
-    """Mean squared difference between images averaged over blocks of 4x4 pixels, float32 `(batch,)`."""
-    coarse = [ops.average_pool(ops.cast(x, "float32"), LAYOUT, LAYOUT, "valid") for x in (images, others)]
-    return ops.mean(ops.square(coarse[0] - coarse[1]), axis=(1, 2, 3))
-
-
-def _share(share, count):
-    """A share of a batch, rounded down; `count` may be a tensor."""
-    if isinstance(count, int):
-        return int(np.floor(share * count))
-    return ops.cast(ops.floor(share * ops.cast(count, "float32")), "int32")

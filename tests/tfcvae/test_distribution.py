@@ -37,7 +37,7 @@ def train(strategy, policy, free_bits):
 
 @tf.function
 def draw(model):
-    return model.replica_noise(4)["latents"]
+    return model._replica_noise(4)["latents"]
 
 def two_devices():
     # TensorFlow's collective operations on CPUs can start in another order on each device, and then fail.
@@ -58,6 +58,30 @@ for policy, free_bits in (("float32", 0.0), ("float32", 0.02), ("mixed_float16",
         "reconstruct": float(np.abs(one.reconstruct(images, labels, 10) - two.reconstruct(images, labels, 10)).max()),
         "evaluated": [m.evaluate(dataset, verbose=0, return_dict=True)["negative_elbo"] for m in (one, two)],
     }))
+
+# With wrong labels and an adversary. Of each device's four images the last two are told a wrong label, and two samples
+# are drawn; a single device finds the same images in the second half of its eight.
+from tests.tfcvae.control import batch, build, flat, given_noise, untrained_features
+
+order = np.array([0, 1, 4, 5, 2, 3, 6, 7])
+
+def control(strategy, order):
+    with strategy.scope():
+        model = build(untrained_features(), free_bits=0.01)
+    groups = [model.trainable_variables, model.helpers.adversary.variables]
+    start = [flat(group) for group in groups]
+    data = tf.data.Dataset.from_tensors(keras.tree.map_structure(lambda x: x[order], ((*batch(), given_noise()),)))
+    logs = {name: values[0] for name, values in model.fit(data.repeat(2), verbose=0, shuffle=False).history.items()}
+    return [flat(group) - values for group, values in zip(groups, start)], logs
+
+(moved_one, logs_one), (moved_two, logs_two) = (
+    control(tf.distribute.OneDeviceStrategy("CPU:0"), order), control(two_devices(), np.arange(8))
+)
+print(json.dumps({
+    "moved": [float(np.abs(moved).max()) for moved in moved_one],
+    "difference": [float(np.abs(a - b).max()) for a, b in zip(moved_one, moved_two)],
+    "logs": [logs_one, logs_two],
+}))
 """
 
 
@@ -65,8 +89,11 @@ for policy, free_bits in (("float32", 0.0), ("float32", 0.02), ("mixed_float16",
 def test_two_replicas_train_as_one_device_does():
     done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    *results, control = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(results) == 3
+    assert min(control["moved"]) > 1e-3 and max(control["difference"]) < 1e-5
+    assert set(control["logs"][0]) > {"classifier", "layout", "realism", "adversary"}
+    assert control["logs"][0] == pytest.approx(control["logs"][1], rel=1e-3)
     for result in results:
         policy = result["policy"]
         tolerance = 1e-5 if policy == "float32" else 1e-3

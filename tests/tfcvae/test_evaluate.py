@@ -57,6 +57,9 @@ def judge(images):
     return np.round(images[:, 0, 0, 0] * CLASSES).astype(int)
 
 
+JUDGES = {"judge": judge}
+
+
 def data(count, seed=0):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, CLASSES, count)
@@ -64,7 +67,7 @@ def data(count, seed=0):
 
 
 def scores(model, count=200, **arguments):
-    return evaluate.relabel_scores(model, *data(count), judge, **arguments)
+    return evaluate.relabel_scores(model, *data(count), JUDGES, **arguments)
 
 
 def readings(result, name):
@@ -90,7 +93,7 @@ def test_a_model_that_ignores_its_label_and_reconstructs_badly_scores_the_stated
     images = np.repeat(data(50)[0], CLASSES, axis=0)
     labels = np.tile(np.arange(CLASSES), 50)
     model = Toy(decode=lambda latents, labels: write_label(latents, np.zeros(len(labels))))
-    result = evaluate.relabel_scores(model, write_label(images, labels), labels, judge)
+    result = evaluate.relabel_scores(model, write_label(images, labels), labels, JUDGES)
     assert result["reconstruction_accuracy"] == 1 / 4
     assert result["ignored_label_accuracy"] == pytest.approx((1 - 1 / 4) / 3)
     assert readings(result, "accuracy")["b"] == pytest.approx(result["ignored_label_accuracy"])
@@ -142,7 +145,7 @@ def test_more_images_than_a_chunk_and_fewer_wrong_labels(monkeypatch):
     images[100:], labels[100:] = images[50:100] + 0.2, labels[50:100]
     images = write_label(images, labels)
     darker = Toy(decode=lambda latents, labels: write_label(latents - 0.15, labels))
-    result = evaluate.relabel_scores(darker, images, labels, judge, wrong=2)
+    result = evaluate.relabel_scores(darker, images, labels, JUDGES, wrong=2)
     assert (result["images"], result["wrong_labels"], result["gallery"]) == (150, 2, 100)
     assert readings(result, "accuracy") == {"a": 1, "b": 1}
     assert readings(result, "retention") == pytest.approx({"a": 100 / 150, "b": 100 / 150})
@@ -150,8 +153,8 @@ def test_more_images_than_a_chunk_and_fewer_wrong_labels(monkeypatch):
 
 def test_one_hot_labels_score_the_same():
     images, labels = data(60)
-    expected = evaluate.relabel_scores(Toy(decode=write_label), images, labels, judge)
-    assert evaluate.relabel_scores(Toy(decode=write_label), images, np.eye(CLASSES)[labels], judge) == expected
+    expected = evaluate.relabel_scores(Toy(decode=write_label), images, labels, JUDGES)
+    assert evaluate.relabel_scores(Toy(decode=write_label), images, np.eye(CLASSES)[labels], JUDGES) == expected
 
 
 def test_wrong_labels_are_wrong_and_different():
@@ -185,8 +188,70 @@ def test_shifted_latents_keep_their_distance_in_standard_deviations():
 
 def test_sample_accuracy_by_hand():
     obeys_but_for_class_1 = Toy(decode=lambda z, labels: write_label(z, np.where(labels == 1, 0, labels)))
-    result = evaluate.sample_accuracy(obeys_but_for_class_1, judge, per_class=5)
-    assert result == {"accuracy": 3 / 4, "per_class": [1, 0, 1, 1]}
+    result = evaluate.sample_accuracy(obeys_but_for_class_1, JUDGES, per_class=5)
+    assert result == {"accuracy": 3 / 4, "per_class": [1, 0, 1, 1], "judges": {"judge": 3 / 4}}
+
+
+def strict(images):
+    """Reads as `judge` does, and class 0 where the last pixel is dark."""
+    return np.where(images[:, -1, -1, 0] < 0.5, 0, judge(images))
+
+
+def test_of_two_judges_the_lower_counts():
+    """Half of the images are dark: there the strict judge reads 0, whatever is asked for."""
+    images, labels = data(200)
+    images[:, -1, -1, 0] = np.arange(200) % 2
+    both = {"judge": judge, "strict": strict}
+    result = evaluate.relabel_scores(Toy(decode=write_label), images, labels, both)
+    reading = result["readings"]["a"]
+    zeros = np.sum(labels[::2] != 0)  # one of the dark images' wrong labels is 0, unless their own is
+    lower = (300 + zeros) / 600
+    assert reading["judges"] == {"judge": 1, "strict": pytest.approx(lower)}
+    assert reading["accuracy"] == reading["agreed"] == pytest.approx(lower)
+    assert reading["still_true"] == pytest.approx(3 * np.sum(labels[::2] == 0) / 600)
+    right = (100 + np.sum(labels[::2] == 0)) / 200
+    assert result["judge_accuracy"] == result["reconstruction_accuracy"] == pytest.approx(right)
+    alone = evaluate.relabel_scores(Toy(decode=write_label), images, labels, {"strict": strict})["readings"]["a"]
+    assert {**reading, "judges": alone["judges"]} == alone
+
+
+def test_two_judges_may_agree_on_less_than_either_reads():
+    tally = evaluate.Tally(CLASSES, ("first", "second"))
+    read = {"first": np.array([1, 2, 0, 3]), "second": np.array([0, 2, 3, 0])}
+    tally.add(np.array([0, 1, 1, 2]), np.array([1, 2, 3, 3]), read, np.array([True, False, False, False]))
+    result = tally.result()
+    assert result["judges"] == {"first": 3 / 4, "second": 2 / 4}
+    assert (result["accuracy"], result["agreed"], result["retention"]) == (2 / 4, 1 / 4, 1 / 4)
+
+
+def test_samples_are_scored_by_the_lower_judge_too():
+    model = Toy(decode=lambda z, labels: write_label(np.full_like(z, 0.2), labels))  # all dark
+    result = evaluate.sample_accuracy(model, {"judge": judge, "strict": strict}, per_class=5)
+    assert result == {"accuracy": 1 / 4, "per_class": [1, 0, 0, 0], "judges": {"judge": 1, "strict": 1 / 4}}
+
+
+def standardised(count):
+    """Two features with a sample mean of 0 and a sample covariance of the identity, in every run of four."""
+    corners = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)
+    return np.tile(corners, (count // 4, 1))
+
+
+def test_realism_compares_equally_many_images_of_each_class():
+    """Features of outputs lie 3 from those of real images of the class asked for, of other real images 1 from them.
+
+    Of class 0 there are 4 outputs, of class 1 only 4 real images to compare with: what exceeds them lies far off."""
+
+    def images(*groups):
+        return np.concatenate(groups), np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+
+    square, far = standardised(4), standardised(4) + 1000
+    outputs = images(square + [3, 0], np.concatenate([square + [0, 3], far]))
+    real = images(np.concatenate([square, far]), square)
+    others = images(np.concatenate([square + [1, 0], far]), np.concatenate([square + [0, 1], far]))
+    result = evaluate.realism(*outputs, *real, lambda x: x, *others)
+    expected = {"frechet_distance": 9, "frechet_distance_of_real_images": 1, "images_a_class": 4}
+    assert result == pytest.approx(expected)
+    assert evaluate.realism(*outputs, *real, lambda x: x, others[0][:1], others[1][:1]) is None
 
 
 def test_reconstruction_error_by_hand():

@@ -4,19 +4,21 @@ import pytest
 
 from tfcvae import glyphs
 from tfcvae.data import TrainingData, to_arrays
-from tfcvae.judge import JUDGES, build_judge, predict_labels
+from tfcvae.judge import JUDGES, build_judge, frechet_distance, judge_features, predict_labels
 
 
 @pytest.mark.parametrize("image_shape", [(28, 28, 1), (32, 32, 3)])
-def test_logits_are_float32_under_mixed_precision(image_shape):
+@pytest.mark.parametrize("name, layer", [("tiny", "stem_conv"), ("plain-tiny", "stage0_conv1_conv")])
+def test_logits_are_float32_under_mixed_precision(image_shape, name, layer):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    judge = build_judge(image_shape, 7, "tiny")
+    judge = build_judge(image_shape, 7, name)
     assert judge.output_shape == (None, 7) and judge.outputs[0].dtype == "float32"
-    assert judge.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert judge.get_layer(layer).compute_dtype == "bfloat16"
 
 
 def test_unknown_judge_lists_the_known():
-    with pytest.raises(ValueError, match="Unknown judge. Choose one of: base, small, tiny. Received: 'huge'"):
+    known = "base, plain-base, plain-small, plain-tiny, small, tiny"
+    with pytest.raises(ValueError, match=f"Unknown judge. Choose one of: {known}. Received: 'huge'"):
         build_judge((28, 28, 1), 10, "huge")
 
 
@@ -26,22 +28,66 @@ def multiply_adds(judge):
 
 
 def test_cost_is_what_the_documentation_says():
-    assert sorted(JUDGES) == ["base", "small", "tiny"]
     assert round(multiply_adds(build_judge((28, 28, 1), 10, "small")) / 1e6) == 9
     assert round(multiply_adds(build_judge((32, 32, 3), 10, "base")) / 1e6) == 72
+    assert round(multiply_adds(build_judge((32, 32, 3), 10, "plain-base")) / 1e6) == 153
 
 
-def test_a_judge_learns_to_read_glyphs():
+def test_parameter_counts_of_both_kinds():
+    """3x3 convolutions without bias, normalization with four values a channel, and the logits."""
+    residual = 9 * (3 * 8 + 8 * 16 + 2 * 16 * 16) + 4 * (8 + 3 * 16) + (16 + 1) * 5
+    plain = 9 * (3 * 8 + 8 * 8 + 8 * 16 + 16 * 16) + 4 * (2 * 8 + 2 * 16) + (16 + 1) * 5
+    assert build_judge((8, 8, 3), 5, "tiny").count_params() == residual
+    assert build_judge((8, 8, 3), 5, "plain-tiny").count_params() == plain
+    assert [kind for kind, _ in JUDGES.values()] == ["residual"] * 3 + ["plain"] * 3
+
+
+@pytest.mark.parametrize("name", ["tiny", "plain-tiny"])
+def test_a_judge_learns_to_read_glyphs(name):
     """Training and test images are different draws; chance is 10 %."""
     keras.utils.set_random_seed(0)
-    judge = build_judge((28, 28, 1), 10, "tiny")
+    judge = build_judge((28, 28, 1), 10, name)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     judge.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
     data = TrainingData(glyphs.examples("train", 500), 25, crop=1)
-    for epoch in range(6):
+    for epoch in range(8):
         judge.fit(data.epoch(epoch), verbose=0, shuffle=False)
     images, labels = to_arrays(glyphs.examples("test", 200))
     read = predict_labels(judge, images, batch_size=64)
     assert read.shape == (200,) and np.issubdtype(read.dtype, np.integer)
     assert np.mean(read == labels) > 0.6
     assert np.array_equal(read, predict_labels(judge, images, batch_size=200))
+
+
+def test_logits_are_linear_in_the_features():
+    judge = build_judge((8, 8, 1), 5, "plain-tiny")
+    images = np.random.default_rng(0).random((7, 8, 8, 1), "float32")
+    features = judge_features(judge, images, batch_size=3)
+    weights, bias = judge.get_layer("logits").get_weights()
+    assert features.shape == (7, 16) and features.dtype == "float32"
+    assert np.allclose(features @ weights + bias, judge.predict_on_batch(images), atol=1e-5)
+
+
+def standardised(count, channels, seed=0):
+    """Features whose sample mean is exactly 0 and whose sample covariance is exactly the identity."""
+    x = np.random.default_rng(seed).standard_normal((count, channels))
+    x -= x.mean(axis=0)
+    return np.linalg.qr(x)[0] * np.sqrt(count - 1)
+
+
+def test_frechet_distance_in_closed_form():
+    first, second = standardised(40, 3), standardised(30, 3, seed=1)
+    assert frechet_distance(first, first) == frechet_distance(first, second) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(first, second + [3, 0, -4]) == pytest.approx(25)
+    # Diagonal covariances: the squared difference of the standard deviations. These do not commute with a rotation.
+    assert frechet_distance(first * [1, 2, 3], second * [4, 2, 1] + [0, 1, 0]) == pytest.approx(9 + 0 + 4 + 1)
+    turn = np.linalg.qr(np.random.default_rng(2).standard_normal((3, 3)))[0]
+    assert frechet_distance(first * [1, 2, 3] @ turn, second * [4, 2, 1] @ turn) == pytest.approx(13)
+    # [[2, 1], [1, 2]] and diag(1, 4): the trace of the root of their product [[2, 4], [1, 8]] is sqrt(10 + 2 sqrt(12)).
+    mix = np.linalg.cholesky([[2, 1], [1, 2]]).T
+    distance = frechet_distance(standardised(40, 2) @ mix, standardised(30, 2, 1) * [1, 2])
+    assert distance == pytest.approx(4 + 5 - 2 * np.sqrt(10 + 2 * np.sqrt(12)))
+
+
+def test_frechet_distance_of_a_single_feature():
+    assert frechet_distance(standardised(20, 1) * 2, standardised(30, 1) * 5 + 1) == pytest.approx(9 + 1)

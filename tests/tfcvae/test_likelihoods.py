@@ -18,7 +18,7 @@ def image(*values):
 
 
 def test_the_known_likelihoods():
-    known = "bernoulli, bernoulli_grey, coupled_discretized_logistic, discretized_logistic, gaussian"
+    known = "bernoulli, bernoulli_grey, coupled_discretized_logistic, discretized_logistic, features, gaussian"
     assert ", ".join(sorted(LIKELIHOODS)) == known
     with pytest.raises(ValueError, match=f"Unknown likelihood. Choose one of: {known}. Received: 'poisson'"):
         build_likelihood("poisson")
@@ -26,14 +26,25 @@ def test_the_known_likelihoods():
 
 def test_what_compares_with_papers_and_what_the_decoder_puts_out():
     built = {name: build_likelihood(name) for name in LIKELIHOODS}
-    assert {name for name in built if not built[name].comparable} == {"bernoulli_grey", "gaussian"}
+    assert {name for name in built if not built[name].comparable} == {"bernoulli_grey", "features", "gaussian"}
+    assert [name for name in built if built[name].uses_features] == ["features"]
     assert {name: likelihood.channels((32, 32, 3)) for name, likelihood in built.items()} == {
         "bernoulli": 3,
         "bernoulli_grey": 3,
         "gaussian": 3,
         "discretized_logistic": 6,
         "coupled_discretized_logistic": 9,
+        "features": 3,
     }
+
+
+def test_the_energy_of_pixels_and_features_by_hand():
+    # Logits of ln 3 and 0 are pixels of 3/4 and 1/2: squared differences of 1/16 and 1/4 from 1, on average 5/32.
+    likelihood, logits = build_likelihood("features"), image(LN3, 0)
+    assert np.allclose(likelihood.mean(logits), image(3 / 4, 1 / 2))
+    energy = likelihood.log_prob(image(1, 1), logits, np.float32([0.25]))
+    assert energy.shape == (1,) and np.allclose(energy, -2500 * 5 / 32 - 200 * 0.25)
+    assert not likelihood.binarises and np.array_equal(likelihood.prepare(image(0.3)), image(0.3))
 
 
 def test_bernoulli_by_hand():
@@ -148,6 +159,11 @@ def test_coupled_probabilities_of_256_levels_of_blue_sum_to_p_of_red_and_green()
     assert np.exp(terms[..., 2]).sum() == pytest.approx(1, abs=2e-5)
 
 
+def in_features(likelihood, count):
+    """The further argument of a likelihood that compares in features, too."""
+    return [np.zeros(count, "float32")] if likelihood.uses_features else []
+
+
 @pytest.mark.parametrize("name", LIKELIHOODS)
 @pytest.mark.parametrize("extreme", [-1e4, 0.0, 1e4])
 def test_values_and_gradients_are_finite_for_extreme_parameters(name, extreme):
@@ -156,7 +172,7 @@ def test_values_and_gradients_are_finite_for_extreme_parameters(name, extreme):
     parameters = tf.fill((*pixels.shape[:3], likelihood.channels((1, 1, 1))), extreme)
     with tf.GradientTape() as tape:
         tape.watch(parameters)
-        value = likelihood.log_prob(pixels, parameters)
+        value = likelihood.log_prob(pixels, parameters, *in_features(likelihood, 1))
     assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, parameters)).all()
 
 
@@ -168,7 +184,9 @@ def test_sums_are_float32_under_every_policy(name, policy, dtype):
     likelihood = build_likelihood(name)
     images = np.ones((2, 128, 128, 3), "float32")
     parameters = tf.zeros((2, 128, 128, likelihood.channels((128, 128, 3))), dtype)
-    value = likelihood.log_prob(images, parameters)
-    one = likelihood.log_prob(images[:1, :1, :1, :1], parameters[:1, :1, :1, : likelihood.channels((1, 1, 1))])
+    value = likelihood.log_prob(images, parameters, *in_features(likelihood, 2))
+    pixel = images[:1, :1, :1, :1], parameters[:1, :1, :1, : likelihood.channels((1, 1, 1))]
+    one = likelihood.log_prob(*pixel, *in_features(likelihood, 1))
     assert value.shape == (2,) and value.dtype == "float32" and likelihood.mean(parameters).dtype == "float32"
-    assert np.allclose(value, 128 * 128 * 3 * np.asarray(one), rtol=1e-4)
+    terms = 1 if name == "features" else 128 * 128 * 3  # an energy takes their mean
+    assert np.allclose(value, terms * np.asarray(one), rtol=1e-4)

@@ -84,6 +84,36 @@ def test_every_residual_block_is_modulated():
         del NETWORKS["mine"]
 
 
+@pytest.fixture
+def four_levels(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "mine", Size(channels=(4, 8, 8, 16), blocks=(1, 0, 1, 2), hidden=5))
+
+
+def test_networks_of_four_levels_reach_an_eighth_of_the_resolution_and_come_back(four_levels):
+    encoder = build_encoder((16, 24, 3), (7,), 6, "mine")
+    decoder = build_decoder((16, 24, 3), (7,), 6, 5, "mine")
+    assert encoder.get_layer("down3").output.shape == (None, 2, 3, 16)
+    assert encoder.output_shape == [(None, 7)] * 2 and decoder.output_shape == (None, 16, 24, 5)
+    for network in (encoder, decoder):
+        names = [layer.name for layer in network.layers if layer.name.endswith("_add")]
+        assert sorted(names) == ["level0_block0_add", "level2_block0_add", "level3_block0_add", "level3_block1_add"]
+
+    def conv(inputs, outputs, side=3):
+        return (side * side * inputs + 1) * outputs
+
+    blocks = sum(2 * conv(c, c) + (6 + 1) * 2 * c for c in (4, 8, 16, 16))
+    down = conv(3, 4) + conv(4, 8) + conv(8, 8) + conv(8, 16)
+    assert encoder.count_params() == down + blocks + (2 * 3 * 16 + 1) * 5 + 2 * (5 + 1) * 7
+    up = conv(16, 8, 4) + conv(8, 8, 4) + conv(8, 4, 4) + conv(4, 5)
+    assert decoder.count_params() == (7 + 6 + 1) * 5 + (5 + 1) * 2 * 3 * 16 + up + blocks
+
+
+def test_the_networks_for_colour_take_images_of_32x32():
+    for name in ("colour", "colour-wide"):
+        assert len(NETWORKS[name].channels) == 4
+        assert build_encoder((32, 32, 3), (128,), 6, name).output_shape == [(None, 128)] * 2
+
+
 def test_residual_block_is_the_identity_at_first():
     x, embedding = keras.Input((4, 4, 3)), keras.Input((2,))
     block = keras.Model([x, embedding], residual_block(x, embedding, "block"))
@@ -117,10 +147,18 @@ def test_parameter_counts():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (((30, 28, 1), (16,), 6, "tiny"), r"divisible by 4. Received: image_shape=\(30, 28, 1\)"),
-        (((28, 28, 1), (8, 8, 4), 6, "tiny"), r"\(7, 7, 'channels'\) for images of 28x28. Received: .*\(8, 8, 4\)"),
+        (
+            ((30, 28, 1), (16,), 6, "tiny"),
+            r"divisible by 4 for the network .tiny.. Received: image_shape=\(30, 28, 1\)",
+        ),
+        (
+            ((28, 28, 1), (8, 8, 4), 6, "tiny"),
+            r"\(7, 7, 'channels'\) for images of 28x28 and .* Received: .*\(8, 8, 4\)",
+        ),
         (((28, 28, 1), (7, 7), 6, "tiny"), r"Received: latent_shape=\(7, 7\)"),
-        (((28, 28, 1), (16,), 6, "huge"), "Unknown network. Choose one of: base, small, tiny. Received: 'huge'"),
+        (((28, 28, 1), (16,), 6, "colour"), r"divisible by 8 for the network 'colour'. Received: .*\(28, 28, 1\)"),
+        (((32, 32, 3), (8, 8, 4), 6, "colour"), r"must be \(dim,\) for .* network 'colour'. Received: .*\(8, 8, 4\)"),
+        (((28, 28, 1), (16,), 6, "huge"), "Choose one of: base, colour, colour-wide, small, tiny. Received: 'huge'"),
     ],
 )
 def test_errors_say_what_was_received(arguments, message):

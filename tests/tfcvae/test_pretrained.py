@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -66,14 +67,35 @@ def test_a_loaded_model_predicts_in_float32_or_as_it_was_trained(folder, disturb
 
 
 def test_names(folder):
-    for name in ("mnist-judge", "mnist", "glyphs-colour", "glyphs-colour-judge"):
+    judges = ("mnist-judge", "mnist-judge-plain", "glyphs-colour-judge")
+    for name in (*judges, "mnist", "mnist-features", "glyphs-colour"):
         (folder / f"{name}.keras").write_bytes(b"")
         (folder / f"{name}.json").write_text(json.dumps({"variant": name}))
     assert pretrained.included() == ["glyphs-colour", "mnist"]
     assert pretrained.read_record("mnist-judge") == {"variant": "mnist-judge"}
+    assert pretrained.classifier_name("mnist", "judge", "small") == "mnist-judge"
+    assert pretrained.classifier_name("mnist", "judge", "plain-small") == "mnist-judge-plain"
+    assert pretrained.classifier_name("mnist", "features", "small") == "mnist-features"
+    assert pretrained.classifier_name("glyphs-colour", "judge", "plain-small") is None
+    assert pretrained.classifier_name("cifar10", "features", "base") is None
     for ask in (pretrained.load_model, pretrained.read_record):
         with pytest.raises(ValueError, match=r"Weights are included of glyphs-colour, mnist\. Received: 'cifar'"):
             ask("cifar")
+
+
+def test_all_judges_of_a_dataset_load_by_their_networks(folder):
+    built = {"tiny": "glyphs-judge", "plain-tiny": "glyphs-judge-plain"}
+    for network, name in built.items():
+        path = folder / f"{name}.keras"
+        build_judge(SHAPE, CLASSES, network).save(path)
+        record = {"variant": network, "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        path.with_suffix(".json").write_text(json.dumps(record))
+    judges = pretrained.load_judges("glyphs")
+    assert list(judges) == ["tiny", "plain-tiny"]
+    counts = [build_judge(SHAPE, CLASSES, network).count_params() for network in judges]
+    assert [judge.count_params() for judge in judges.values()] == counts
+    (folder / "glyphs-judge-plain.keras").unlink()
+    assert list(pretrained.load_judges("glyphs")) == ["tiny"]
 
 
 def test_nothing_is_included_where_there_are_no_weights(tmp_path, monkeypatch):
@@ -90,6 +112,7 @@ def test_the_included_datasets():
 @pytest.mark.parametrize("name", pretrained.included())
 def test_the_included_weights_are_those_of_their_record(name):
     record, model, judge = (f(name) for f in (pretrained.read_record, pretrained.load_model, pretrained.load_judge))
+    judges = {network: partial(predict_labels, each) for network, each in pretrained.load_judges(name).items()}
     judged = pretrained.read_record(f"{name}-judge")
     for path in pretrained.WEIGHTS.glob(f"{name}*.keras"):
         of_record = pretrained.read_record(path.stem)["weights_sha256"]
@@ -99,7 +122,7 @@ def test_the_included_weights_are_those_of_their_record(name):
     assert list(model.latent_shape) == record["config"]["latent_shape"]
     assert record["judge"]["accuracy"] == judged["accuracy"]
     assert all(path.stat().st_size < 12 * 2**20 for path in pretrained.WEIGHTS.glob(f"{name}*"))
-    read = sample_accuracy(model, lambda images: predict_labels(judge, images), per_class=100)["accuracy"]
+    read = sample_accuracy(model, judges, per_class=100)["accuracy"]
     assert read == pytest.approx(record["test"]["sample_accuracy"]["accuracy"], abs=0.05)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcvae.priors import PRIORS, build_prior, free_bits, kl_divergence, log_normal, move_to_class
+from tfcvae.priors import PRIORS, build_prior, free_bits, kl_divergence, log_normal
 
 
 def test_kl_by_hand():
@@ -63,25 +63,3 @@ def test_free_bits_hold_each_unit_at_the_minimum_without_a_gradient():
     assert float(value) == pytest.approx(0.3 + 0.6)
     assert np.allclose(tape.gradient(value, kl), [[0, 0.5], [0, 0.5]])
     assert float(free_bits(kl, 0.0)) == pytest.approx(0.8)
-
-
-def test_a_latent_between_two_classes_moves_by_half_of_each_and_a_clear_one_from_its_own():
-    means = np.array([[[0.0, 0]], [[2, 0]], [[0, 40]]], "float32")  # three classes, latents of shape (1, 2)
-    log_variances = np.zeros_like(means)
-    latents = np.array([[[1.0, 0]], [[1, 40]], [[1, 40]]], "float32")
-    told = means[[0, 2, 1]]
-    moved = move_to_class(latents, told, means, log_variances)
-    assert np.allclose(moved, [[[0, 0]], [[1, 40]], [[3, 0]]], atol=1e-5)
-    # Between N(0, 1) and N(2, 9), x = 1 is of the first class with the odds exp(-1/2) : exp(-1/18) / 3.
-    odds = np.exp([-1 / 2, -1 / 18]) / [1, 3]
-    home = 2 * odds[1] / odds.sum()
-    moved = move_to_class([[1.0]], [[0.0]], np.array([[0.0], [2]]), np.log([[1.0], [9]]))
-    assert np.allclose(moved, 1 - home, atol=1e-6)
-
-
-def test_no_gradient_passes_through_a_move_to_a_class():
-    latents, means = tf.Variable([[0.3, -0.2]]), tf.Variable([[0.0, 0.0], [1.0, 2.0]])
-    with tf.GradientTape() as tape:
-        moved = tf.reduce_sum(move_to_class(latents, means[1:], means, tf.zeros_like(means)))
-    by_latents, by_means = tape.gradient(moved, [latents, means])
-    assert np.allclose(by_latents, 1) and by_means is None

@@ -1,0 +1,111 @@
+"""Training with wrong labels, an adversary and averaged weights is the same on JAX, which is an optional extra."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.tfcvae.control import flat, untrained_features
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, while it saves
+]
+
+SETUP = """
+import sys
+import keras, numpy as np, tensorflow as tf
+from tests.tfcvae.control import FULL, batch, build, flat, given_noise
+
+def compiled(folder, policy):
+    model = build(
+        keras.models.load_model(folder + "/features.keras"), FULL,
+        keras.optimizers.Adam(1e-3, use_ema=True, ema_momentum=0.5), keras.optimizers.Adam(1e-3), policy,
+        kl_warmup_steps=6, free_bits=0.01,
+    )
+    weights = np.load(folder + "/weights.npz")
+    for variables, name in ((model.trainable_variables, "model"), (model.helpers.adversary.variables, "adversary")):
+        for i, variable in enumerate(variables):
+            variable.assign(weights[f"{name}{i}"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+def batches():
+    steps = [((*batch(seed=seed), given_noise(seed=seed)),) for seed in range(3)]
+    return tf.data.Dataset.from_tensor_slices(keras.tree.map_structure(lambda *x: np.stack(x), *steps))
+
+def state(model, logs):
+    parts = {"model": model.trainable_variables, "optimizer": model.optimizer.variables}
+    parts |= {"adversary": model.helpers.adversary.variables, "its optimizer": model.helpers.optimizer.variables}
+    names = ("loss", "kl", "classifier", "layout", "realism", "adversary")
+    values = {name: flat(variables) for name, variables in parts.items()}
+    return values | {"steps": flat([model.steps_done]), "logs": np.array([logs[name] for name in names])}
+
+def fitted(folder, policy="float32"):
+    model = compiled(folder, policy)
+    history = model.fit(batches(), verbose=0, shuffle=False).history
+    return model, state(model, {name: values[0] for name, values in history.items()})
+"""
+
+ON_JAX = (
+    SETUP
+    + """
+from experiments.harness.running.several_steps import SeveralSteps
+
+assert keras.backend.backend() == "jax"
+folder = sys.argv[1]
+model, result = fitted(folder)
+np.savez(folder + "/fit.npz", **result)
+evaluated = model.evaluate(batches(), verbose=0, return_dict=True)
+np.savez(folder + "/evaluated.npz", **evaluated)
+model = compiled(folder, "float32")
+logs = SeveralSteps(model, steps=3).epoch(batches())
+model.optimizer.finalize_variable_values(model.trainable_variables)  # the averages, as `fit` does at its end
+np.savez(folder + "/several.npz", **state(model, logs))
+_, result = fitted(folder, "mixed_float16")
+np.savez(folder + "/half.npz", **result)
+model = compiled(folder, "float32")  # with noise of its own
+model.fit(batches().map(lambda inputs: (inputs[:2],)), verbose=0)
+assert all(np.isfinite(flat(part)).all() for part in (model.variables, model.training_variables))
+"""
+)
+
+
+def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path):
+    scope = {}
+    exec(SETUP, scope)
+    features = untrained_features()
+    features.save(tmp_path / "features.keras")
+    start = scope["build"](features)
+    groups = {"model": start.trainable_variables, "adversary": start.helpers.adversary.variables}
+    np.savez(
+        tmp_path / "weights.npz",
+        **{f"{name}{i}": keras.ops.convert_to_numpy(v) for name, group in groups.items() for i, v in enumerate(group)},
+    )
+    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiling takes the longest
+    command = [sys.executable, "-c", ON_JAX, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+
+    model, here = scope["fitted"](str(tmp_path))
+    for name, group in groups.items():
+        assert np.abs(here[name] - flat(group)).max() > 1e-3, name
+    on_jax = {name: np.load(tmp_path / f"{name}.npz") for name in ("fit", "several", "half", "evaluated")}
+    for way in ("fit", "several"):
+        for name, expected in here.items():
+            assert on_jax[way][name].shape == expected.shape, (way, name)
+            assert np.allclose(on_jax[way][name], expected, rtol=2e-3, atol=2e-4), (way, name)
+    evaluated = model.evaluate(scope["batches"](), verbose=0, return_dict=True)
+    assert {name: float(value) for name, value in on_jax["evaluated"].items()} == pytest.approx(evaluated, rel=1e-3)
+    for name in ("model", "adversary"):
+        change = on_jax["half"][name] - flat(groups[name])
+        assert np.isfinite(change).all() and np.abs(change).max() > 1e-3, name
+    assert on_jax["half"]["steps"] == [3]

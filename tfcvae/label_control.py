@@ -1,0 +1,88 @@
+"""What training can add to the ELBO so that the label counts.
+
+In the pixels of a photo the label is worth a few nats of thousands, so the ELBO alone may ignore it. `LabelControl`
+adds, each on its own weight: images sent in under a wrong label, for which a frozen classifier (`tfcvae.features`)
+says whether the output shows that label; and an adversary (`tfcvae.adversary`), which knows what real images of a
+label look like.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from keras import ops
+
+LAYOUT = 4
+"""Image sides, in pixels, of the blocks whose means make up an image's layout."""
+
+
+@dataclass(frozen=True)
+class LabelControl:
+    """What training adds to the ELBO; nothing by default. Weights are of terms in nats an image, like the ELBO.
+
+    Attributes:
+        wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. These
+            images have no reconstruction: there is no right answer. Their KL divergence counts as the others' does.
+        classifier_weight: of the cross-entropy between the feature network's reading and the label told, over the
+            outputs under wrong labels and as many samples from the prior.
+        layout_weight: of the mean squared difference between an output under a wrong label and its input, both
+            averaged over blocks of 4x4 pixels: background, colours and place stay.
+        adversary_weight: of minus the adversary's score of everything decoded, samples from the prior included.
+        adversary_ramp: optimizer steps over which that weight rises from 0.
+    """
+
+    wrong_labels: float = 0.0
+    classifier_weight: float = 0.0
+    layout_weight: float = 0.0
+    adversary_weight: float = 0.0
+    adversary_ramp: int = 500
+
+    def __post_init__(self):
+        if not 0 <= self.wrong_labels < 1:
+            raise ValueError(f"wrong_labels must lie in [0, 1). Received: wrong_labels={self.wrong_labels!r}")
+        for name in ("classifier_weight", "layout_weight", "adversary_weight", "adversary_ramp"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)!r}")
+
+
+class Helpers:
+    """The networks that only training needs, apart from the model: they are not saved with it.
+
+    Attributes:
+        variables: all state that training changes in them: the adversary's, and its optimizer's.
+        trackers: means of the terms that `LabelControl` adds, by name.
+    """
+
+    def __init__(self, control, feature_network=None, adversary=None, adversary_optimizer=None):
+        self.feature_network, self.adversary, self.optimizer = feature_network, adversary, adversary_optimizer
+        names = ["classifier"] * bool(control.classifier_weight)
+        names += ["layout"] * bool(control.layout_weight and control.wrong_labels)
+        names += ["realism", "adversary"] * (adversary is not None)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self.variables = []
+        if adversary is not None:
+            self.optimizer.build(adversary.trainable_variables)
+            self.variables = adversary.variables + self.optimizer.variables
+
+    @property
+    def fixed_variables(self):
+        """The feature network's, which never change."""
+        return self.feature_network.variables if self.feature_network else []
+
+
+def layout_distance(images, others):
+    """Mean squared difference between images averaged over blocks of 4x4 pixels, float32 `(batch,)`."""
+    coarse = [ops.average_pool(ops.cast(x, "float32"), LAYOUT, LAYOUT, "valid") for x in (images, others)]
+    return ops.mean(ops.square(coarse[0] - coarse[1]), axis=(1, 2, 3))
+
+
+def mean_of_any(values):
+    """The mean, and 0 of nothing: a small batch may have no image under a wrong label."""
+    return ops.sum(values) / ops.cast(ops.maximum(ops.shape(values)[0], 1), "float32")
+
+
+def share_of(share, count):
+    """A share of a batch, rounded down; `count` may be a tensor."""
+    if isinstance(count, int):
+        return int(np.floor(share * count))
+    return ops.cast(ops.floor(share * ops.cast(count, "float32")), "int32")
