@@ -147,7 +147,8 @@ def included(data, trained, tmp_path, monkeypatch):
 def test_included_weights_of_these_images_and_this_recipe_are_taken(data, included, tmp_path, capsys):
     judges = Judges(GLYPHS, "cpu", data, MACHINE, tmp_path / "results")
     assert judges.left() == [] and list(judges.ready()) == ["small", "plain-small"]
-    assert str(included / "glyphs-judge-plain.keras") in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert str(included / "glyphs-judge-plain.keras") in out and str(judges.folder) not in out
     network, facts = judges.trained()["plain-small"]
     assert facts["folder"] == "included: glyphs-judge-plain" and facts["accuracy"] == 0.9
     assert isinstance(network, keras.Model) and not list((tmp_path / "results").rglob("record.json"))

@@ -48,8 +48,12 @@ def only(folders):
     return folders[0]
 
 
+def of_data(results):
+    return results / "cvae" / "glyphs-colour"
+
+
 def run_folder(results):
-    return only(path for path in (results / "cvae" / "glyphs-colour").iterdir() if path.is_dir())
+    return only(path for path in (of_data(results)).iterdir() if path.is_dir())
 
 
 def model_folder(results, seed=0):
@@ -87,7 +91,7 @@ def reference(tmp_path_factory):
     results = tmp_path_factory.mktemp("reference") / "results"
     finish_here(cvae, *COMMAND, *DATA, "--results", results)
     assert set(pictures(model_folder(results))) == set(PICTURES)
-    assert pictures(results / "cvae" / "glyphs-colour") == pictures(model_folder(results))
+    assert pictures(of_data(results)) == pictures(model_folder(results))
     return results
 
 
@@ -141,7 +145,7 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
     assert classifiers(results) == before and len(before) == 3  # not trained or written again
     for folder in classifier_folders(results):
         assert_same_outcome(folder, reference / folder.relative_to(results))
-    assert pictures(results / "cvae" / "glyphs-colour") == pictures(reference / "cvae" / "glyphs-colour")
+    assert pictures(of_data(results)) == pictures(of_data(reference))
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name == "checkpoint.npz"]
     row = "| `standard` | features (an energy) | 32 | standard |"
     assert row in (results / "summary.md").read_text() and row in (reference / "summary.md").read_text()
@@ -154,10 +158,10 @@ def test_a_finished_run_is_kept_and_what_it_shows_is_made_again(copy, here):
     """As after a kill while the summary was written."""
     (copy / "other").mkdir()
     (copy / "other" / "record.json").write_text('{"experiment": "other"}')  # of a script that trains nothing
-    shown = pictures(copy / "cvae" / "glyphs-colour")
+    shown = pictures(of_data(copy))
     before = classifiers(copy), files(model_folder(copy))
     for path in (
-        (copy / "cvae" / "glyphs-colour").glob("*.png"),
+        (of_data(copy)).glob("*.png"),
         (model_folder(copy) / "curves.png", copy / "summary.md"),
     ):
         for lost in path:
@@ -167,7 +171,7 @@ def test_a_finished_run_is_kept_and_what_it_shows_is_made_again(copy, here):
     assert "standard seed 0: finished, kept\n" in out
     kept = {path: content for path, content in before[1].items() if path.stem != "curves"}  # which is drawn anew
     assert (classifiers(copy), kept.items() <= files(model_folder(copy)).items()) == (before[0], True)
-    assert pictures(copy / "cvae" / "glyphs-colour") == pictures(model_folder(copy)) == shown
+    assert pictures(of_data(copy)) == pictures(model_folder(copy)) == shown
     assert "## other" in (copy / "summary.md").read_text()
 
 
@@ -183,9 +187,7 @@ def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, referen
     assert one["test"]["elbo"] != other["test"]["elbo"] and one["config"] == other["config"]
     assert one["judge"] == other["judge"] and one["data"] == other["data"]  # the same split and judge for every seed
     assert other["seed"] == 1 and "--force" not in other["command"]
-    assert pictures(copy / "cvae" / "glyphs-colour") == pictures(
-        reference / "cvae" / "glyphs-colour"
-    )  # the first seed's
+    assert pictures(of_data(copy)) == pictures(of_data(reference))  # the first seed's
     table = [line for line in (copy / "summary.md").read_text().splitlines() if line.startswith("| `standard` |")]
     assert table[0].split("|")[2].strip() == "2"  # seeds
 
@@ -196,10 +198,7 @@ def test_records_without_weights_stay_as_they_are(copy, here):
     before = classifiers(copy), files(run_folder(copy))
     code, out, err = here("--wrong-labels-only")
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
-    assert (
-        f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 0), and no weights of glyphs-colour are"
-        in err
-    )
+    assert f"{of_data(copy)} holds no trained model (standard seed 0), and no weights of glyphs-colour are" in err
 
     code, out, err = here("--dry-run")
     assert (code, err) == (None, "") and "1 of 1 models to train" in out and "judge tiny seed 0: 3 epochs" in out
@@ -211,21 +210,21 @@ def test_records_without_weights_stay_as_they_are(copy, here):
 
 
 def test_the_wrong_label_picture_is_made_again_from_weights(copy, reference, here):
-    (copy / "cvae" / "glyphs-colour" / "wrong_labels.png").unlink()
+    (of_data(copy) / "wrong_labels.png").unlink()
     (model_folder(copy) / "wrong_labels.png").write_bytes(b"lost")
     before = {path: content for path, content in files(copy).items() if path.suffix != ".png"}
     code, out, err = here("--wrong-labels-only")
     assert (code, err) == (0, "") and f"Picture: {model_folder(copy) / 'wrong_labels.png'}\n" in out
     assert " | loss " not in out
     assert pictures(model_folder(copy)) == pictures(model_folder(reference))
-    assert pictures(copy / "cvae" / "glyphs-colour") == pictures(reference / "cvae" / "glyphs-colour")
+    assert pictures(of_data(copy)) == pictures(of_data(reference))
     assert {path: content for path, content in files(copy).items() if path.suffix != ".png"} == before
 
 
 def test_no_wrong_label_picture_without_a_model(copy, here):
     before = {path: content[1] for path, content in files(copy).items()}
     code, _, err = here("--wrong-labels-only", "--seed", "5")
-    line = f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 5), and no weights of glyphs-colour are included"
+    line = f"{of_data(copy)} holds no trained model (standard seed 5), and no weights of glyphs-colour are included"
     assert code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
     assert {path: content[1] for path, content in files(copy).items()} == before
 
@@ -237,7 +236,7 @@ def test_a_diverging_model_is_named_and_leaves_no_record(copy, reference, here):
     code, out, err = here("--learning-rate", "1e30")
     assert code == 1 and err.startswith("error: standard seed 0 stopped: the loss became ") and err.count("\n") == 1
     assert len(list((copy / "cvae").rglob("record.json"))) == 1  # the copy's own
-    assert pictures(copy / "cvae" / "glyphs-colour") == pictures(reference / "cvae" / "glyphs-colour")
+    assert pictures(of_data(copy)) == pictures(of_data(reference))
     assert f"Summary: {copy / 'summary.md'}\n" in out
 
 
