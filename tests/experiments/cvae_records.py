@@ -1,10 +1,10 @@
 """Records of conditional VAEs and classifiers, and what tests read from the summary that they become."""
 
-import json
 import math
 
 from experiments.cvaes.report import SECTIONS
 from experiments.harness.reporting import report
+from tests.experiments.sessions import save
 
 NAMES = [f"class{n}" for n in range(10)]
 HARDWARE = {"device": "CPU", "name": "AMD EPYC", "cores": 2, "precision": "mixed_bfloat16", "xla": False}
@@ -86,14 +86,6 @@ def energy_record(model, **values):
         "images_a_class": 100.0,
     }
     return record | {"features": {"network": "base", "seed": 2, "accuracy": 0.912, "folder": "features/x"}}
-
-
-def save(results, *records):
-    for record in records:
-        parts = [record[key] for key in ("experiment", "dataset", "run", "variant")]
-        folder = results.joinpath(*parts, f"seed-{record['seed']}")
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps(record))
 
 
 def summary(results, *records):

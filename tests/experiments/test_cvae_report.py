@@ -19,10 +19,10 @@ from tests.experiments.cvae_records import (
     judge_record,
     make_record,
     relabel,
-    save,
     summary,
     titles,
 )
+from tests.experiments.sessions import save
 
 MNIST = {
     "likelihood": "bernoulli",
