@@ -33,10 +33,9 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """A results folder with trained judges; what `ready` returned for them."""
-    results = tmp_path_factory.mktemp("judges") / "results"
-    return results, Judges(GLYPHS, "smoke", data, MACHINE, results).ready()
+def trained(data, smoke_classifiers):
+    """A results folder with trained judges; what `trained` returns for them."""
+    return smoke_classifiers, Judges(GLYPHS, "smoke", data, MACHINE, smoke_classifiers).trained()
 
 
 @pytest.mark.parametrize("network, seed", [("tiny", 0), ("plain-tiny", 1)])
@@ -90,10 +89,8 @@ def test_a_classifier_that_diverges_is_one_line(data, tmp_path, monkeypatch, cap
     assert not list(tmp_path.rglob("record.json"))
 
 
-def test_the_feature_network_puts_out_scaled_features_and_what_it_reads(data, tmp_path, monkeypatch):
-    recipe, seed = FEATURES["glyphs"][0]
-    monkeypatch.setitem(classifiers.FEATURES, "glyphs", [(replace(recipe, epochs=1), seed)])
-    network, facts = FeatureNetworks(GLYPHS, "smoke", data, MACHINE, tmp_path).frozen()
+def test_the_feature_network_puts_out_scaled_features_and_what_it_reads(data, smoke_classifiers):
+    network, facts = FeatureNetworks(GLYPHS, "smoke", data, MACHINE, smoke_classifiers).frozen()
     images, labels = data.arrays("validation")
     *features, logits = network(images)
     assert [tuple(scale.shape) for scale in features] == [(50, 28, 28, 8), (50, 14, 14, 16)]

@@ -29,9 +29,10 @@ def include(monkeypatch, *options):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, smoke_classifiers):
     """Results with a small model and its classifiers, in float32, and the hyperparameters that it was made with."""
     folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(smoke_classifiers, folder / "results")
     (folder / "short.json").write_text(json.dumps(SHORT))
     options = ["--data", "glyphs", "--preset", "smoke", "--precision", "float32", "--hparams", folder / "short.json"]
     with pytest.MonkeyPatch.context() as patch:
