@@ -184,7 +184,7 @@ def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, referen
     after = files(copy)
     assert {path.parent for path in before if after[path] != before[path]} == {model_folder(copy, seed=1)}
     one, other = (read(model_folder(copy, seed=seed)) for seed in (0, 1))
-    assert one["test"]["elbo"] != other["test"]["elbo"] and one["config"] == other["config"]
+    assert one["test"]["kl"] != other["test"]["kl"] and one["config"] == other["config"]
     assert one["judge"] == other["judge"] and one["data"] == other["data"]  # the same split and judge for every seed
     assert other["seed"] == 1 and "--force" not in other["command"]
     assert pictures(of_data(copy)) == pictures(of_data(reference))  # the first seed's
