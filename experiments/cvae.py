@@ -5,9 +5,9 @@
     python experiments/cvae.py --data mnist --wrong-labels-only   # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015; on CIFAR-10 with the features of Hou et al. 2017 and the adversary of
-Bao et al. 2017. Classifiers of real images are trained first, or taken where they come along: two judges, which say what
-an output shows, and the network whose features a loss may use. Time: an hour or two a model on 2 cores. Killed, the same
-command goes on.
+Bao et al. 2017. Classifiers of real images are trained first, or taken where they come along: two judges, which say
+what an output shows, and the network whose features a loss may use. Time: an hour or two a model on 2 cores. Killed,
+the same command goes on.
 """
 
 import sys

@@ -89,7 +89,6 @@ class Classifiers(Experiment):
         epochs = {recipe.network: recipe.epochs for recipe in chosen}
         shared = {**machine.settings(), "data": data.record()}
         super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
-        self.included = {m: n for m in super().left() if (n := self._included(m))} if preset != "smoke" else {}
 
     def _fitted(self, recipe, preset, machine):
         """A recipe of the preset's size, whose batches the machine's devices can share: no option sets it."""
@@ -109,7 +108,11 @@ class Classifiers(Experiment):
         return name if same and record["data"]["fingerprint"] == self.data.fingerprint else None
 
     def announce(self, notices):
-        print(*notices, f"{self.kind}: {self.folder}", sep="\n", flush=True)
+        """Finds the included weights, and says where the others go, if there are any."""
+        left = super().left()
+        self.included = {m: n for m in left if (n := self._included(m))} if self.preset != "smoke" else {}
+        if len(self.included) < len(self.configurations):
+            print(*notices, f"{self.kind}: {self.folder}", sep="\n", flush=True)
 
     def left(self, force=False):
         return [model for model in super().left(force) if model not in self.included]

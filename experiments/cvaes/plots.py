@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.cvaes.tables import AIM, trade_off
+from experiments.cvaes.tradeoff import AIM, MARK, trade_off
 from experiments.harness.reporting import figures
 from experiments.harness.reporting.image_grids import wrap
 from experiments.harness.reporting.label_placement import place_labels
-from experiments.harness.reporting.report import read_history, run_folders
+from experiments.harness.reporting.report import field, read_history, run_folders
 
 CLASS_COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"),
@@ -37,7 +37,8 @@ def draw_pictures(records, results_dir):
         if (folder / "history.csv").is_file():
             title = f"{record['dataset']}, {record['variant']} seed {record['seed']}, run {record['run']}"
             paths.append(folder / "curves.png")
-            draw_curves({"": read_history(folder / "history.csv")}, paths[-1], f"Learning curves: {title}")
+            history = {"": read_history(folder / "history.csv")}
+            draw_curves(history, paths[-1], f"Learning curves: {title}", not _is_probability(record))
     for folder, run in run_folders(records).items():
         points = trade_off(run)
         if points:
@@ -47,7 +48,11 @@ def draw_pictures(records, results_dir):
     return paths
 
 
-def draw_curves(history_by_label, path, title):
+def _is_probability(record):
+    return field(record, "config.likelihood") != "features"
+
+
+def draw_curves(history_by_label, path, title, energy=False):
     """Draws negative ELBO, reconstruction and KL over training, a row a model; the axes fit the last four fifths.
 
     Args:
@@ -56,8 +61,11 @@ def draw_curves(history_by_label, path, title):
             from the negative ELBO, as with a KL weight other than 1, it has a panel of its own.
         path: PNG to write.
         title: of the figure.
+        energy: whether the reconstruction is an energy, and so no ELBO what it makes with the KL divergence.
     """
     panels = {"negative_elbo": "Negative ELBO, nats", "reconstruction": "Reconstruction, nats", "kl": "KL, nats"}
+    if energy:
+        panels |= {"negative_elbo": "Energy and KL", "reconstruction": "Energy of the reconstruction"}
     if not all(np.isclose(h["loss"][-1], h["negative_elbo"][-1], rtol=1e-3) for h in history_by_label.values()):
         panels = {"loss": "Loss (KL weighted), nats", **panels}
     longest = max(history["images"][-1] for history in history_by_label.values())
@@ -125,33 +133,33 @@ def principal_components(data):
 
 
 def draw_tradeoff(points, path, title):
-    """Draws how far models obey a wrong label against how much of the image they keep, and against bits/dim.
+    """Draws how far models obey a wrong label against how much of the image they keep, and what their training costs.
 
     Args:
         points: dictionaries, one a model: `name`; `relabel_a`, `relabel_b`: relabel accuracy in both readings;
-            `retention`, `retention_b`: in both; `bits_per_dim`, or None; `chosen`, bool. Shares lie in [0, 1].
+            `retention`, `retention_b`: in both; `images_seen` in training and `milliseconds` that each took, or None;
+            `chosen`, bool. Shares lie in [0, 1].
         path: PNG to write.
         title: of the figure.
     """
     from matplotlib.ticker import PercentFormatter
 
-    with_bits = [point for point in points if point["bits_per_dim"] is not None]
-    figure = figures.new_figure(11 if with_bits else 6.4, 4.8, title)
-    left, *right = figure.subplots(1, 1 + bool(with_bits), squeeze=False)[0]
-    widest = max([*AIM, *(point[key] for point in points for key in ("relabel_a", "relabel_b"))])
-    left.set(xlim=(-0.02, min(1.02, 1.15 * widest)), ylim=(-0.03, 1.08), ylabel="retention")
-    left.yaxis.set_major_formatter("{x:.0%}")
-    _mark_aim(left)
+    with_cost = [point for point in points if point["milliseconds"] is not None]
+    figure = figures.new_figure(11 if with_cost else 6.4, 4.8, title)
+    left, *right = figure.subplots(1, 1 + bool(with_cost), squeeze=False)[0]
+    left.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.08), ylabel="retention")
+    left.yaxis.set_major_formatter(PercentFormatter(1))
+    _mark_goals(left)
     for point in points:
         pair = [point["relabel_a"], point["relabel_b"]]
         left.plot(pair, [point["retention"], point["retention_b"]], color="#999999", linewidth=1, zorder=1)
         _dot(left, pair[1], point["retention_b"], point["chosen"], hollow=True)
         _dot(left, pair[0], point["retention"], point["chosen"])
-    if with_bits:
-        right[0].set(ylabel="bits/dim (lower is better)")
-        right[0].margins(x=0.25, y=0.15)
-    for point in with_bits:
-        _dot(right[0], point["relabel_a"], point["bits_per_dim"], point["chosen"])
+    for axis in right:
+        axis.set(ylabel="training, milliseconds an image", xlim=(-0.02, 1.02))
+        axis.set_ylim(0, 1.2 * max(point["milliseconds"] for point in with_cost))
+        for point in with_cost:
+            _dot(axis, point["relabel_a"], point["milliseconds"], point["chosen"])
     for axis in (left, *right):
         axis.set_xlabel("read as the wrong label sent in" + ", reading (a)" * (axis is not left))
         axis.xaxis.set_major_formatter(PercentFormatter(1))
@@ -160,17 +168,19 @@ def draw_tradeoff(points, path, title):
     _legend(figure, any(point["chosen"] for point in points))
     _name_points(left, points, "retention")
     for axis in right:
-        _name_points(axis, with_bits, "bits_per_dim")
+        _name_points(axis, with_cost, "milliseconds")
     figures.save_png(figure, path)
 
 
-def _mark_aim(axis):
+def _mark_goals(axis):
     from matplotlib.patches import Rectangle
 
-    axis.add_patch(Rectangle(AIM, 2, 2, facecolor=figures.COLOURS[2], alpha=0.1, linewidth=0, zorder=0))
-    corner = (AIM[0], axis.get_ylim()[1])
-    style = {"color": figures.COLOURS[2], "fontsize": 9, "fontstyle": "italic", "va": "top"}
-    axis.annotate("aim", corner, (5, -4), textcoords="offset points", **style)
+    colour = figures.COLOURS[2]
+    axis.add_patch(Rectangle(AIM, 2, 2, facecolor=colour, alpha=0.1, linewidth=0, zorder=0))
+    axis.add_patch(Rectangle(MARK, 2, 2, fill=False, edgecolor=colour, linestyle="--", linewidth=1, zorder=0))
+    for name, corner in (("aim", (AIM[0], axis.get_ylim()[1])), ("mark", (MARK[0], axis.get_ylim()[1]))):
+        style = {"color": colour, "fontsize": 9, "fontstyle": "italic", "va": "top"}
+        axis.annotate(name, corner, (5, -4), textcoords="offset points", **style)
 
 
 def _dot(axis, x, y, chosen, hollow=False):
@@ -197,10 +207,14 @@ def _legend(figure, with_chosen):
 
 
 def _name_points(axis, points, height):
+    """Names the points, with the images that they saw where these differ."""
     places = [(point["relabel_a"], point[height]) for point in points]
     also = [(point["relabel_b"], point["retention_b"]) for point in points] if height == "retention" else []
     weights = ["bold" if point["chosen"] else "normal" for point in points]
-    place_labels(axis, places, [point["name"] for point in points], avoid=also, weights=weights)
+    names = [point["name"] for point in points]
+    if height == "milliseconds" and len({point["images_seen"] for point in points}) > 1:
+        names = [f"{point['name']}, {point['images_seen']:,} images" for point in points]
+    place_labels(axis, places, names, avoid=also, weights=weights)
 
 
 def _caption(figure, caption):

@@ -84,6 +84,8 @@ class Recipe:
         for name in ("label_dim", "batch_size", "wrong_labels", "samples_per_class"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
+        if self.wrong_labels > 9:
+            raise ValueError(f"wrong_labels must be at most 9. Received: wrong_labels={self.wrong_labels!r}")
         names = ("kl_weight", "free_bits", "images", "epochs", "learning_rate")
         names += ("classifier_weight", "layout_weight", "adversary_weight")
         for name in (*names, "train_limit", "test_limit", "importance_samples"):

@@ -2,9 +2,9 @@
 
 import math
 
-from experiments.cvaes.recipes import ELBO_SAMPLES, PROBABILITIES
 import numpy as np
 
+from experiments.cvaes.recipes import ELBO_SAMPLES, PROBABILITIES
 from tfcvae.evaluate import (
     active_units,
     bits_per_dim,

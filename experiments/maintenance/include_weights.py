@@ -5,9 +5,12 @@
     python experiments/maintenance/include_weights.py results/cvae/mnist/cpu/standard/seed-0 tfcvae/weights/mnist
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
-its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`. The SHA-256 of the weights is added to their
-record, as `weights_sha256`, and checked whenever they are loaded. `--float16` stores the weights in half the space, and
-the record says so as `weights_stored`; its scores are those of the float32 weights.
+its judges', to `tfcvae/weights/mnist-judge.keras`, `mnist-judge-plain.keras` and so on, and its feature network's, to
+`mnist-features.keras`. The SHA-256 of the weights is added to their record, as `weights_sha256`, and checked whenever
+they are loaded.
+
+`--float16` stores the weights in half the space, and so do without it files that would exceed 12 MiB. The record says
+so as `weights_stored`; its scores are those of the float32 weights.
 """
 
 import errno
@@ -24,6 +27,7 @@ from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.maintenance.half_precision import in_float16  # noqa: E402
+from tfcvae import pretrained  # noqa: E402
 
 MAX_MIB = 12  # a repository keeps every version for good
 
@@ -36,34 +40,76 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def read_model(folder, float16=False):
-    """The weights of a trained model, as bytes, and its record; raises `UserError` for none, or too large a one."""
+def read_model(folder, name=None, float16=False):
+    """The weights of a trained model, as bytes, and its record, ready to be included.
+
+    Args:
+        folder: holds both.
+        name: stem of their files, where it isn't a run's folder.
+        float16: store the weights in half the space.
+
+    Raises:
+        UserError: where one is missing, or the weights are too large even so.
+    """
+    paths = [folder / f"{name}{suffix}" for suffix in (".keras", ".json")] if name else None
+    paths = paths or [folder / runs.WEIGHTS, folder / runs.RECORD]
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder")
-    if not runs.is_finished(folder):
-        raise UserError(f"{folder} does not hold both {runs.WEIGHTS} and {runs.RECORD}")
-    weights, record = (folder / runs.WEIGHTS).read_bytes(), runs.read_json(folder / runs.RECORD)
-    if float16:
-        try:
-            weights = in_float16(weights)
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{folder / runs.WEIGHTS} can't be stored in float16 ({error})") from None
-    mib = len(weights) / 2**20
-    if mib > MAX_MIB:
-        problem = f"has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one"
-        raise UserError(f"{folder / runs.WEIGHTS} {problem}")
+    if not all(path.exists() for path in paths):
+        raise UserError(f"{folder} does not hold both {paths[0].name} and {paths[1].name}")
+    weights, record = paths[0].read_bytes(), runs.read_json(paths[1])
     if not isinstance(record, dict):
-        raise UserError(f"{folder / runs.RECORD} is no record of a trained model")
-    return weights, record | ({"weights_stored": "float16"} if float16 else {})
+        raise UserError(f"{paths[1]} is no record of a trained model")
+    weights, record = _stored(weights, record, paths[0], float16)
+    return weights, record | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
 
 
-def judge_folder(folder, record):
-    """Where the judge of a conditional VAE lies; `record` is the model's, which lies in `folder`."""
+def _stored(weights, record, path, float16):
+    """Weights and record as they are stored: in float16 where that is asked for, or where they would be too large."""
+    mib = len(weights) / 2**20
+    too_large = f"{path} has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one"
+    if float16 or mib > MAX_MIB:
+        try:
+            weights, record = in_float16(weights), record | {"weights_stored": "float16"}
+        except (ValueError, OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} can't be stored in float16 ({error})" if float16 else too_large) from None
+    if len(weights) > MAX_MIB * 2**20:
+        raise UserError(too_large)
+    return weights, record
+
+
+def networks_of(folder, record, name):
+    """Where the judges and the feature network of a conditional VAE lie.
+
+    Args:
+        folder, record: of the model.
+        name: of the model's copies.
+
+    Returns:
+        `{name of the copies: arguments of read_model}`; empty for a model of another kind.
+
+    Raises:
+        UserError: where the record does not say.
+    """
+    if "judge" not in record:
+        return {}
     try:
-        inner = Path(*(record[name] for name in ("experiment", "dataset", "run", "variant")), f"seed-{record['seed']}")
-        return folder.resolve().parents[len(inner.parts) - 1] / record["judge"]["folder"]
+        judge = record["judge"]
+        found = {f"{name}-judge{'-plain' * key.startswith('plain')}": at for key, at in judge.get("judges", {}).items()}
+        found = found or {f"{name}-judge": judge}
+        found |= {f"{name}-features": record["features"]} if record.get("features") else {}
+        inner = Path(*(record[key] for key in ("experiment", "dataset", "run", "variant")), f"seed-{record['seed']}")
+        results = folder.resolve().parents[len(inner.parts) - 1]
+        return {copies: _place(results, facts["folder"]) for copies, facts in found.items()}
     except (KeyError, IndexError, TypeError):
-        raise UserError(f"{folder / runs.RECORD} does not say where the model's judge lies") from None
+        problem = "does not say where the model's judge lies, or its feature network"
+        raise UserError(f"{folder / runs.RECORD} {problem}") from None
+
+
+def _place(results, where):
+    """A folder of results; of weights that were included when they were used, that folder and their name."""
+    name = where.removeprefix("included: ")
+    return (pretrained.WEIGHTS, name) if name != where else (results / where,)
 
 
 def check_target(target, names):
@@ -80,14 +126,12 @@ def check_target(target, names):
 
 def include(folder, target, float16=False):
     """Writes the copies and returns their paths; writes none where one can't be read or written."""
-    models = {target.name: read_model(folder, float16)}
-    record = models[target.name][1]
-    if "judge" in record:
-        models[f"{target.name}-judge"] = read_model(judge_folder(folder, record), float16)
+    models = {target.name: read_model(folder, float16=float16)}
+    for name, place in networks_of(folder, models[target.name][1], target.name).items():
+        models[name] = read_model(*place, float16=float16)
     files = {}
     for name, (weights, record) in models.items():
         files[f"{name}.keras"] = weights
-        record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
         files[f"{name}.json"] = json.dumps(record, indent=2) + "\n"
     check_target(target, files)
     for name, content in files.items():

@@ -183,6 +183,15 @@ def finish_here(module, *options):
 # What a run left behind
 
 
+def save(results, *records):
+    """Writes records where their runs would have left them."""
+    for record in records:
+        parts = [record[key] for key in ("experiment", "dataset", "run", "variant")]
+        folder = results.joinpath(*parts, f"seed-{record['seed']}")
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(record))
+
+
 def read(folder, name="record.json"):
     return json.loads((folder / name).read_text())
 

@@ -1,23 +1,17 @@
-"""What a user of `cvae.py` sees before anything is trained; what recipes are made of; what the judge's record says."""
+"""What a user of `cvae.py` sees before anything is trained, and what recipes are made of."""
 
-import json
 import shlex
 import time
-from dataclasses import FrozenInstanceError, replace
-from types import SimpleNamespace
+from dataclasses import FrozenInstanceError
 
-import numpy as np
 import pytest
 
 from experiments import cvae
 from experiments.cvae import overrides, parse_arguments, pick_models
 from experiments.cvaes import recipes as cvae_recipes
 from experiments.cvaes.recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
-from experiments.harness.data.datasets import Choice
-from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.hardware import Hardware
-from tests.experiments.sessions import ROOT, closed, files, quick, run_here
+from tests.experiments.sessions import ROOT, closed, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "cvae.py"
 
@@ -42,6 +36,10 @@ SCRIPT = ROOT / "experiments" / "cvae.py"
         (["--kl-weight", "-1"], "argument --kl-weight: must be at least 0, and finite, received -1"),
         (["--free-bits", "nan"], "argument --free-bits: must be at least 0, and finite, received nan"),
         (["--learning-rate", "inf"], "argument --learning-rate: must be at least 0, and finite, received inf"),
+        (["--wrong-label-share", "1"], "argument --wrong-label-share: must lie between 0 and 0.9999, received 1"),
+        (["--adversary-weight", "-1"], "argument --adversary-weight: must be at least 0, and finite, received -1"),
+        (["--label-noise", "0.1"], "unrecognized arguments: --label-noise 0.1"),
+        (["--conditioning", "prior"], "argument --conditioning: invalid choice: 'prior'"),
         (["--seed", "0", "-1"], "argument --seed: must be at least 0, received -1"),
         (["--model"], "argument --model: expected at least one argument"),
         (["--dry-run", "--wrong-labels-only"], "--wrong-labels-only trains nothing that --dry-run could list"),
@@ -64,10 +62,6 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
         (
             ["--data", "glyphs", "--model", "standard", "densty"],
             "--model must be one of standard or all for glyphs. Received: densty",
-        ),
-        (
-            ["--data", "glyphs", "--conditioning", "prior"],
-            "standard: conditioning='prior' needs prior='class' and no label noise. Received: prior='standard'",
         ),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
@@ -100,8 +94,9 @@ def test_help_answers_without_tensorflow(tmp_path):
     text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
     options = "--data --data-dir --preset --model --seed --epochs --latent-dim --label-dim --likelihood --prior"
     options += " --kl-weight --free-bits --learning-rate --batch-size --precision --results --force --dry-run"
-    options += " --label-noise --conditioning --hparams --strategy"
-    assert all(word in text for word in (*options.split(), "--wrong-labels-only", "cifar10:control,density,kl1,"))
+    options += " --wrong-label-share --classifier-weight --layout-weight --adversary-weight --average"
+    options += " --conditioning --hparams --strategy --wrong-labels-only"
+    assert all(word in text for word in (*options.split(), "cifar10:control,features,density,plain."))
 
 
 def test_names_offered_are_those_the_library_knows():
@@ -127,7 +122,8 @@ def test_options_become_overrides():
     assert args.seed == [2, 1]  # each once
     assert overrides(args) == {"epochs": 3, "latent_dim": 8, "kl_weight": 0.0, "prior": "class"}
     options = {"--label-dim": 7, "--likelihood": "gaussian", "--free-bits": 0.25, "--learning-rate": 0.01}
-    options["--batch-size"] = 64
+    options |= {"--batch-size": 64, "--wrong-label-share": 0.5, "--classifier-weight": 2.0, "--layout-weight": 9.0}
+    options |= {"--adversary-weight": 0.5, "--average": 0.99}
     args = parse_arguments([str(word) for pair in options.items() for word in pair])
     assert overrides(args) == {name[2:].replace("-", "_"): value for name, value in options.items()}
 
@@ -155,11 +151,13 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
     from tfcvae.model import CVAE
 
     parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
-    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1.5, bernoulli"  # 450 images an epoch
-    assert lines[-4:] == [
+    work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1, bernoulli"  # 450 images an epoch
+    assert lines[-6:] == [
         f"standard     seed 0  {work}, {parameters:,} parameters",
         f"standard     seed 1  {work}, {parameters:,} parameters",
-        "judge tiny: 3 epochs, 1,350 images",
+        "judge tiny seed 0: 3 epochs, 1,350 images",
+        "judge plain-tiny seed 1: 3 epochs, 1,350 images",
+        "features tiny seed 2: 3 epochs, 1,350 images",
         "2 of 2 models to train, 3,600 images in all. Nothing was written.",
     ]
     assert list(tmp_path.iterdir()) == []
@@ -196,16 +194,34 @@ def test_overrides_replace_what_the_preset_and_the_model_say():
         recipe.epochs = 4
 
 
+def test_models_of_cifar10_are_what_their_names_say():
+    control, features, density, plain = (make_recipe("cifar10", name, "cpu", {}) for name in MODELS["cifar10"])
+    assert list(MODELS["cifar10"]) == ["control", "features", "density", "plain"]
+    assert control.adversary_weight > 0 == features.adversary_weight
+    assert control.likelihood == features.likelihood == "features"
+    for model in (density, plain):
+        assert model.likelihood in cvae_recipes.PROBABILITIES and not model.uses_features
+        assert model.wrong_label_share == model.adversary_weight == 0
+
+
+@pytest.mark.parametrize("name", ["wrong_label_share", "average", "beta_1"])
+def test_shares_lie_below_one(name):
+    with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 0\.9999\]. Received: {name}=1"):
+        make_recipe("glyphs", "standard", "smoke", {name: 1})
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("dataset, model", [(dataset, model) for dataset in MODELS for model in MODELS[dataset]])
 def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
+    from tfcvae.adversary import ADVERSARIES
     from tfcvae.likelihoods import LIKELIHOODS
     from tfcvae.networks import CONDITIONINGS, NETWORKS
     from tfcvae.priors import PRIORS
 
     recipe = make_recipe(dataset, model, preset, {})
     assert recipe.network in NETWORKS and recipe.likelihood in LIKELIHOODS and recipe.prior in PRIORS
-    assert recipe.conditioning in CONDITIONINGS and 0 <= recipe.label_noise <= 1
+    assert recipe.conditioning in CONDITIONINGS and recipe.adversary in ADVERSARIES
+    assert recipe.uses_features == (recipe.likelihood == "features" or recipe.classifier_weight > 0)
     assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
     train, test = BUILTIN_SIZES[preset]
     assert train > recipe.batch_size and recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
@@ -217,7 +233,8 @@ def test_presets_grow():
     assert list(PRESETS) == list(BUILTIN_SIZES) == list(VALIDATION) == ladder
     recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
     assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
-    assert [recipe.epochs_for(55_000) * 55_000 for recipe in recipes] == [55_000, 2_420_000, 11_990_000]
+    budgets = [recipe.epochs_for(55_000) for recipe in recipes]
+    assert budgets == sorted(set(budgets)) and budgets[0] == 1
     assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
 
 
@@ -225,101 +242,3 @@ def test_presets_grow():
 def test_epochs_make_up_the_budget(images, train, epochs):
     assert cvae_recipes.Recipe(images=images).epochs_for(train) == epochs
     assert cvae_recipes.Recipe(images=images, epochs=7).epochs_for(train) == 7
-
-
-# The judge
-
-
-GLYPHS = Choice("glyphs", "builtin", None, "")
-MACHINE = Hardware("CPU", "some CPU", 2, 0, "float32", False, "as asked")
-
-
-@pytest.fixture(scope="module")
-def data():
-    from experiments.cvaes.training import LabelledImages
-
-    return LabelledImages(GLYPHS, "smoke")
-
-
-@pytest.fixture(scope="module")
-def judged(data, tmp_path_factory):
-    """A results folder with a trained judge; what `ready` returned for it."""
-    from experiments.cvaes.judge import Judge
-
-    results = tmp_path_factory.mktemp("judge") / "results"
-    return results, *Judge(GLYPHS, "smoke", data, MACHINE, results).ready()
-
-
-def test_the_judge_leaves_a_record(data, judged):
-    results, read, facts = judged
-    folder = results / "judge" / "glyphs" / "smoke" / "tiny" / "seed-0"
-    record = json.loads((folder / "record.json").read_text())
-    assert (record["experiment"], record["dataset"], record["variant"], record["seed"]) == (
-        "judge",
-        "glyphs",
-        "tiny",
-        0,
-    )
-    right = {}
-    for split, count in (("validation", 50), ("test", 100)):
-        images, labels = data.arrays(split)
-        right[split] = read(images) == labels
-        assert record["data"][split] == len(labels) == count
-        assert record[f"{split}_accuracy"] == right[split].mean()
-    assert record["accuracy"] == (right["validation"].sum() + right["test"].sum()) / 150
-    names = ("accuracy", "validation_accuracy", "test_accuracy")
-    assert facts == {name: record[name] for name in names} | {"folder": "judge/glyphs/smoke/tiny/seed-0"}
-    assert record["validation"]["accuracy"] == pytest.approx(record["validation_accuracy"])  # of the best epoch
-    assert record["images_seen"] == 3 * 14 * 32 and record["config"]["epochs"] == 3
-    assert record["data"]["fingerprint"] == data.fingerprint
-
-
-def test_a_trained_judge_is_loaded_not_trained_again(data, judged, capsys):
-    from experiments.cvaes.judge import Judge
-
-    results, read, facts = judged
-    before = files(results)
-    again, same = Judge(GLYPHS, "smoke", data, MACHINE, results).ready()
-    assert same == facts and files(results) == before and " | loss " not in capsys.readouterr().out
-    images, _ = data.arrays("test")
-    np.testing.assert_array_equal(again(images), read(images))
-
-
-def test_a_judge_of_other_data_or_precision_is_another(data, judged):
-    from experiments.cvaes.judge import Judge
-
-    results, _, _ = judged
-    other = Judge(GLYPHS, "smoke", data, replace(MACHINE, precision="mixed_bfloat16"), results)
-    assert other.left() == [("tiny", 0)] and other.folder.name.startswith("smoke-")
-    folder = runs.seed_folder(other.folder, "tiny", 0)
-    with pytest.raises(UserError, match=f"{folder} holds no trained judge. Train a model first."):
-        other.trained()
-
-
-def test_a_judge_that_diverges_is_one_line(data, tmp_path, monkeypatch, capsys):
-    from experiments.cvaes import judge as cvae_judge
-
-    monkeypatch.setitem(cvae_judge.RECIPES, "glyphs", replace(cvae_judge.RECIPES["glyphs"], learning_rate=1e30))
-    with pytest.raises(UserError, match="The judge of glyphs could not be trained."):
-        cvae_judge.Judge(GLYPHS, "smoke", data, MACHINE, tmp_path / "results").ready()
-    assert capsys.readouterr().err.startswith("error: tiny seed 0 stopped: the loss became ")
-    assert not list(tmp_path.rglob("record.json"))
-
-
-def test_judges_are_trained_in_full_outside_the_smoke_preset(data, tmp_path):
-    from experiments.cvaes.judge import RECIPES, Judge
-    from tfcvae.judge import JUDGES
-
-    judge = Judge(GLYPHS, "cpu", data, MACHINE, tmp_path)
-    assert (judge.recipe, judge.variant, judge.epochs) == (RECIPES["glyphs"], "small", {"small": 8})
-    assert set(RECIPES) == set(MODELS) and {recipe.network for recipe in RECIPES.values()} <= set(JUDGES)
-    assert [RECIPES[name].flip for name in MODELS] == [False, True, False, False]  # a mirrored digit is none
-
-
-def test_any_number_of_devices_can_share_the_judge_s_batches(tmp_path):
-    from experiments.cvaes.judge import Judge
-
-    machine = Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 3)
-    data = SimpleNamespace(sizes={"train": 450}, record=dict)
-    judge = Judge(Choice("glyphs", "builtin", None, ""), "smoke", data, machine, tmp_path)
-    assert judge.recipe.batch_size == judge.configurations["tiny", 0]["batch_size"] == 30

@@ -56,7 +56,7 @@ def wrong_labels(path, count=25, side=28, read=None, names=DIGITS):
     outputs = plain([(red, 255, 60) for red in reds], side)
     true = np.arange(count) % 10
     asked = (true + 3) % 10
-    read = asked if read is None else read
+    read = {"one": asked, "other": asked} if read is None else read
     cvae_grids.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", "Seed 0.")
 
 
@@ -66,23 +66,26 @@ def test_wrong_labels_are_25_pairs_five_by_five_in_order(tmp_path):
     assert (tmp_path / "wrong.png").stat().st_size < figures.MAX_BYTES
     places = [block(picture, (5 * n, 0, 200)) for n in range(25)]
     for n, (left, top, width, height) in enumerate(places):
-        assert (width, height) == (84, 84)  # each pixel a square of 3 x 3
-        assert block(picture, (5 * n, 255, 60)) == (left + 84 + cvae_grids.ARROW, top, 84, 84)
+        assert (width, height) == (140, 140)  # each pixel a square of 5 x 5
+        assert block(picture, (5 * n, 255, 60)) == (left + 140 + cvae_grids.ARROW, top, 140, 140)
         assert left == places[n % 5][0] and top == places[n - n % 5][1]
     assert len({place[:2] for place in places}) == 25
     assert [place[0] for place in places[:5]] == sorted(place[0] for place in places[:5])
 
 
-def test_wrong_labels_say_what_was_asked_and_what_was_read(drawn):
-    read = (np.arange(25) + 3) % 10
-    read[[1, 24]] = [1, 8]
-    wrong_labels("unused.png", read=read)
+def test_wrong_labels_say_what_was_asked_and_what_each_judge_read(drawn):
+    one = (np.arange(25) + 3) % 10
+    one[[1, 24]] = [1, 8]
+    other = one.copy()
+    other[[0, 24]] = [5, 2]
+    wrong_labels("unused.png", read={"one": one, "other": other})
     words = texts(drawn[0])
     assert words.count("→") == 25
     assert "0 → 3" in words and "4 → 7" in words and "4 → 8" not in words
-    assert words.count("✓ read as 3") == 3 and "✓ read as 4" in words  # classes 0, 10 and 20; 11 and 21
-    assert [word for word in words if word.startswith("✗")] == ["✗ read as 1", "✗ read as 8"]
-    assert "23 of these 25" in " ".join(words) and "Seed 0." in words and "Wrong labels" in words
+    assert words.count("✓ read as 3") == 2 and "✓ read as 4" in words  # classes 10 and 20; 11 and 21
+    wrong = ["✗ read as 3 / 5", "✗ read as 1", "✗ read as 8 / 2"]  # one disagrees; both read another; all differ
+    assert [word for word in words if word.startswith("✗")] == wrong
+    assert "22 of these 25" in " ".join(words) and "Seed 0." in words and "Wrong labels" in words
     colours = {text.get_text()[0]: text.get_color() for text in drawn[0].texts if "read as" in text.get_text()}
     assert colours == {"✓": cvae_grids.RIGHT[1], "✗": cvae_grids.WRONG[1]}
 
@@ -93,7 +96,7 @@ def test_fewer_tiles_take_less_room(tmp_path, count):
     picture = pixels(tmp_path / "few.png")
     places = [block(picture, (5 * n, 0, 200)) for n in range(count)]
     assert len({top for _, top, _, _ in places}) == -(-count // 5)
-    assert picture.shape[0] - max(top for _, top, _, _ in places) < 84 + 200  # no room for rows that are not there
+    assert picture.shape[0] - max(top for _, top, _, _ in places) < 140 + 200  # no room for rows that are not there
 
 
 def inside(figure, text):
@@ -123,7 +126,15 @@ def test_captions_are_wrapped_inside_the_picture(drawn):
     inputs = plain([(0, 0, 200)])
     caption = "A caption of many words that cannot stand on one line. " * 5
     cvae_grids.draw_wrong_labels(
-        inputs, inputs, [0], [1], [1], DIGITS, "unused.png", "A title of several words that is wide in bold", caption
+        inputs,
+        inputs,
+        [0],
+        [1],
+        {"one": np.array([1])},
+        DIGITS,
+        "unused.png",
+        "A title of several words that is wide in bold",
+        caption,
     )
     assert all(inside(drawn[0], text) for text in drawn[0].texts)
     assert " ".join(texts(drawn[0])).count("many words") == 5
@@ -303,39 +314,54 @@ def test_class_colours_differ():
     assert distances.min() > 40
 
 
-def point(name, a, b, retention, bits):
+def test_curves_of_an_energy_say_so(drawn):
+    cvae_plots.draw_curves({"": history()}, "unused.png", "Curves", energy=True)
+    assert [axis.get_title(loc="left") for axis in drawn[0].axes][:2] == [
+        "Energy and KL",
+        "Energy of the reconstruction",
+    ]
+
+
+def point(name, a, b, retention, milliseconds, images=450_000):
     chosen = name == "control"
-    scores = {"relabel_a": a, "relabel_b": b, "retention": retention, "bits_per_dim": bits}
+    scores = {"relabel_a": a, "relabel_b": b, "retention": retention, "milliseconds": milliseconds}
+    scores["images_seen"] = images
     scores["retention_b"] = retention - 0.1
     return {"name": name, "chosen": chosen, **scores}
 
 
 POINTS = [
-    point("control", 0.37, 0.30, 0.55, 5.1),
+    point("control", 0.92, 0.80, 0.91, 12.5),
     point("density", 0.02, 0.03, 1.0, 4.5),
     *(point(f"flat-{n}", 0.30 + 0.01 * n, 0.25, 0.5 + 0.01 * n, 5.0 + 0.01 * n) for n in range(6)),
 ]
 
 
-def test_tradeoff_marks_points_names_and_aim(drawn):
+def test_tradeoff_marks_points_names_and_goals(drawn):
     cvae_plots.draw_tradeoff(POINTS, "unused.png", "Trade-off")
     left, right = drawn[0].axes
     places = {tuple(np.round(dot.get_offsets()[0], 3)) for dot in left.collections}
-    assert {(0.37, 0.55), (0.30, 0.45), (0.02, 1.0), (0.03, 0.9)} <= places and len(left.collections) == 16
-    assert (0.37, 5.1) in {tuple(np.round(dot.get_offsets()[0], 3)) for dot in right.collections}
-    (aim,) = left.patches
-    assert aim.get_xy() == (0.35, 0.5) and aim.get_alpha() <= 0.15
+    assert {(0.92, 0.91), (0.80, 0.81), (0.02, 1.0), (0.03, 0.9)} <= places and len(left.collections) == 16
+    assert (0.92, 12.5) in {tuple(np.round(dot.get_offsets()[0], 3)) for dot in right.collections}
+    aim, mark = left.patches
+    assert (aim.get_xy(), mark.get_xy()) == ((0.9, 0.9), (0.8, 0.75)) and aim.get_alpha() <= 0.15
     chosen = max(left.collections, key=lambda dot: dot.get_sizes()[0])
-    assert tuple(np.round(chosen.get_offsets()[0], 3)) in {(0.37, 0.55), (0.30, 0.45)}
+    assert tuple(np.round(chosen.get_offsets()[0], 3)) in {(0.92, 0.91), (0.80, 0.81)}
     for axis in (left, right):
-        named = [text for text in axis.texts if text.get_text() != "aim"]
+        named = [text for text in axis.texts if text.get_text() not in ("aim", "mark")]
         assert sorted(text.get_text() for text in named) == sorted(point["name"] for point in POINTS)
         assert not overlapping(written_boxes(drawn[0], named))
         assert {text.get_text(): text.get_weight() for text in named}["control"] == "bold"
 
 
-def test_tradeoff_without_bits_has_one_panel(drawn):
-    cvae_plots.draw_tradeoff([p | {"bits_per_dim": None} for p in POINTS], "unused.png", "Trade-off")
+def test_tradeoff_names_the_images_seen_where_they_differ(drawn):
+    cvae_plots.draw_tradeoff([POINTS[0], POINTS[1] | {"images_seen": 1_600_000}], "unused.png", "Trade-off")
+    words = [text.get_text() for text in drawn[0].axes[1].texts]
+    assert words == ["control, 450,000 images", "density, 1,600,000 images"]
+
+
+def test_tradeoff_without_cost_has_one_panel(drawn):
+    cvae_plots.draw_tradeoff([p | {"milliseconds": None} for p in POINTS], "unused.png", "Trade-off")
     assert len(drawn[0].axes) == 1
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 
+import numpy as np
 import pytest
 
 from experiments import cvae
@@ -28,9 +29,10 @@ def include(monkeypatch, *options):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Results with a small model and its judge, trained in float32, and the hyperparameters that it was made with."""
+def trained(tmp_path_factory, smoke_classifiers):
+    """Results with a small model and its classifiers, in float32, and the hyperparameters that it was made with."""
     folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(smoke_classifiers, folder / "results")
     (folder / "short.json").write_text(json.dumps(SHORT))
     options = ["--data", "glyphs", "--preset", "smoke", "--precision", "float32", "--hparams", folder / "short.json"]
     with pytest.MonkeyPatch.context() as patch:
@@ -178,14 +180,70 @@ def test_damaged_weights_are_named_and_nothing_is_drawn(weights, tmp_path, here)
 # Weights for the repository
 
 
-def test_the_judge_comes_along(trained, model_folder, weights):
-    judge = trained[0] / read(model_folder)["judge"]["folder"]
-    for name, folder in (("glyphs", model_folder), ("glyphs-judge", judge)):
+PARTS = ("judge", "judge-plain", "features")
+
+
+def places(results, model_folder):
+    """Where the judges and the feature network of a model lie."""
+    record = read(model_folder)
+    parts = [record["judge"]["judges"]["tiny"], record["judge"]["judges"]["plain-tiny"], record["features"]]
+    return [results / part["folder"] for part in parts]
+
+
+def test_judges_and_feature_network_come_along(trained, model_folder, weights):
+    folders = dict(
+        zip(
+            ["glyphs", *(f"glyphs-{part}" for part in PARTS)],
+            [model_folder, *places(trained[0], model_folder)],
+            strict=True,
+        )
+    )
+    for name, folder in folders.items():
         content = (folder / "model.keras").read_bytes()
         assert (weights / f"{name}.keras").read_bytes() == content
         sha256 = hashlib.sha256(content).hexdigest()
         assert read(weights, f"{name}.json") == read(folder) | {"weights_sha256": sha256}
-    assert len(list(weights.iterdir())) == 4
+    assert len(list(weights.iterdir())) == 8
+    assert list(pretrained.load_judges("glyphs")) == ["tiny", "plain-tiny"]
+
+
+def test_those_that_were_taken_from_included_weights_come_along_from_there(trained, weights, tmp_path, monkeypatch):
+    shutil.copytree(trained[0], tmp_path / "results")
+    (model,) = (tmp_path / "results" / "cvae").rglob("model.keras")
+    record = read(model.parent)
+    record["judge"]["judges"]["plain-tiny"]["folder"] = "included: glyphs-judge-plain"
+    record["features"]["folder"] = "included: glyphs-features"
+    runs.write_json(model.parent / "record.json", record)
+    shutil.rmtree(tmp_path / "results" / "features")
+    before = {path.name: path.read_bytes() for path in weights.iterdir()}
+    include(monkeypatch, model.parent, tmp_path / "others" / "digits")
+    after = {path.name.replace("digits", "glyphs"): path.read_bytes() for path in (tmp_path / "others").iterdir()}
+    assert after.keys() == before.keys()
+    assert {name for name in before if after[name] != before[name]} == {"glyphs.json"}  # the folders in it
+
+
+def test_weights_that_would_be_too_large_are_stored_as_float16(model_folder, tmp_path, monkeypatch):
+    """And load as float32, rounded; other figures than weights stay as they are."""
+    import keras
+
+    size = (model_folder / "model.keras").stat().st_size
+    monkeypatch.setattr(include_weights, "MAX_MIB", 0.8 * size / 2**20)
+    monkeypatch.setattr(include_weights, "networks_of", lambda *_: {})
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
+    include(monkeypatch, model_folder, tmp_path / "glyphs")
+    record = read(tmp_path, "glyphs.json")
+    assert record.pop("weights_stored") == "float16" and record.pop("weights_sha256")
+    assert record == read(model_folder)
+    assert (tmp_path / "glyphs.keras").stat().st_size < 0.7 * size
+    model, exact = pretrained.load_model("glyphs"), keras.models.load_model(model_folder / "model.keras")
+    assert int(model.steps_done) == int(exact.steps_done) > 0
+    np.testing.assert_array_equal(model.noise_seeds.state, exact.noise_seeds.state)
+    for variable, full in zip(model.trainable_variables, exact.trainable_variables, strict=True):
+        assert variable.dtype == "float32"
+        np.testing.assert_array_equal(variable, np.asarray(full).astype("float16").astype("float32"))
+    once = (tmp_path / "glyphs.keras").read_bytes()
+    include(monkeypatch, model_folder, tmp_path / "again")
+    assert (tmp_path / "again.keras").read_bytes() == once
 
 
 @pytest.mark.parametrize("load, name", [(pretrained.load_model, "glyphs"), (pretrained.load_judge, "glyphs-judge")])
@@ -199,7 +257,7 @@ def test_other_weights_than_those_of_the_record_are_refused(weights, load, name)
 
 def test_a_judge_that_is_missing_or_too_large_leaves_nothing(trained, tmp_path, monkeypatch):
     shutil.copytree(trained[0], tmp_path / "results")
-    (judge,) = (tmp_path / "results" / "judge").rglob("model.keras")
+    judge = tmp_path / "results" / "judge" / "glyphs" / "smoke" / "plain-tiny" / "seed-1" / "model.keras"
     (model,) = (tmp_path / "results" / "cvae").rglob("model.keras")
     with open(judge, "ab") as file:
         file.truncate(13 * 2**20)

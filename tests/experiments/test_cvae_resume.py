@@ -28,14 +28,18 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = ROOT / "experiments" / "cvae.py"
 COMMAND = shlex.split("--preset smoke --precision float32")
-GLYPHS = ["--data", "glyphs"]
+DATA = ["--data", "glyphs-colour", "--adversary-weight", "1"]
+"""A model with all that there is to go on with: two optimizers, an adversary with the vectors of its spectral norms,
+averaged weights."""
+
 PICTURES = ("curves", "label_sweep", "latents", "reconstructions", "samples", "wrong_labels")
-EPOCHS = [("tiny seed 0", epoch) for epoch in (1, 2, 3)] + [("standard seed 0", epoch) for epoch in (1, 2, 3, 4)]
-"""What the command trains: the judge, then the model."""
+LENGTHS = {"tiny seed 0": 3, "plain-tiny seed 1": 3, "tiny seed 2": 3, "standard seed 0": 4}
+EPOCHS = [(label, epoch + 1) for label, epochs in LENGTHS.items() for epoch in range(epochs)]
+"""What the command trains: two judges, the feature network, the model."""
 
 
 def start(results, *before):
-    return Session(results, *before, SCRIPT, *COMMAND, *GLYPHS)
+    return Session(results, *before, SCRIPT, *COMMAND, *DATA)
 
 
 def only(folders):
@@ -44,12 +48,24 @@ def only(folders):
     return folders[0]
 
 
-def model_folder(results, run="smoke", seed=0):
-    return results / "cvae" / "glyphs" / run / "standard" / f"seed-{seed}"
+def of_data(results):
+    return results / "cvae" / "glyphs-colour"
 
 
-def judge_folder(results):
-    return results / "judge" / "glyphs" / "smoke" / "tiny" / "seed-0"
+def run_folder(results):
+    return only(path for path in (of_data(results)).iterdir() if path.is_dir())
+
+
+def model_folder(results, seed=0):
+    return run_folder(results) / "standard" / f"seed-{seed}"
+
+
+def classifier_folders(results):
+    return sorted(path.parent for kind in ("judge", "features") for path in (results / kind).rglob("config.json"))
+
+
+def classifiers(results):
+    return {folder: files(folder) for folder in classifier_folders(results)}
 
 
 def pictures(folder):
@@ -73,9 +89,9 @@ def assert_same_outcome(folder, reference):
 def reference(tmp_path_factory):
     """Results of the run without interruption."""
     results = tmp_path_factory.mktemp("reference") / "results"
-    finish_here(cvae, *COMMAND, *GLYPHS, "--results", results)
+    finish_here(cvae, *COMMAND, *DATA, "--results", results)
     assert set(pictures(model_folder(results))) == set(PICTURES)
-    assert pictures(results / "cvae" / "glyphs") == pictures(model_folder(results))
+    assert pictures(of_data(results)) == pictures(model_folder(results))
     return results
 
 
@@ -89,7 +105,7 @@ def copy(reference, tmp_path):
 def here(tmp_path, monkeypatch, capfd):
     """A function that runs the script in this process."""
 
-    def run(*options, data=GLYPHS):
+    def run(*options, data=DATA):
         return run_here(monkeypatch, capfd, cvae, *COMMAND, *data, *options, "--results", tmp_path / "results")
 
     return run
@@ -106,14 +122,16 @@ KILLS = [  # in an order in which every moment is still to come
 
 
 def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
-    results, judge, epochs = tmp_path / "results", {}, []
-    for before, kill in KILLS:
-        with start(results, *before) as session:
+    results, before, epochs = tmp_path / "results", {}, []
+    for tear, kill in KILLS:
+        with start(results, *tear) as session:
             kill(session)
             epochs += session.trained()
-        if before:
+        if tear:
             assert torn_checkpoint(results, "standard").parent == model_folder(results)
-            judge = files(judge_folder(results))
+            before = classifiers(results)
+            whole = np.load(model_folder(results) / "checkpoint.npz")
+            assert str(whole["meta"]).count('"val_loss"') == 1  # of an epoch: the others are trained after it
         for path in results.rglob("*.json"):
             json.loads(path.read_text())
     assert epochs == [epoch for epoch in EPOCHS if epoch in epochs]  # what was reported was saved: none is done twice
@@ -122,12 +140,14 @@ def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
 
     code, out, err = here()
     assert (code, err) == (0, "") and " | loss " not in out
+    assert {"adversary", "realism", "classifier", "layout"} <= set(history(model_folder(results))[-1])
     assert_same_outcome(model_folder(results), model_folder(reference))
-    assert_same_outcome(judge_folder(results), judge_folder(reference))
-    assert files(judge_folder(results)) == judge  # not trained or written again
-    assert pictures(results / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
+    assert classifiers(results) == before and len(before) == 3  # not trained or written again
+    for folder in classifier_folders(results):
+        assert_same_outcome(folder, reference / folder.relative_to(results))
+    assert pictures(of_data(results)) == pictures(of_data(reference))
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name == "checkpoint.npz"]
-    row = "| `standard` | bernoulli | 32 | standard |"
+    row = "| `standard` | features (an energy) | 32 | standard |"
     assert row in (results / "summary.md").read_text() and row in (reference / "summary.md").read_text()
 
 
@@ -138,17 +158,20 @@ def test_a_finished_run_is_kept_and_what_it_shows_is_made_again(copy, here):
     """As after a kill while the summary was written."""
     (copy / "other").mkdir()
     (copy / "other" / "record.json").write_text('{"experiment": "other"}')  # of a script that trains nothing
-    shown = pictures(copy / "cvae" / "glyphs")
-    before = files(copy / "judge"), files(model_folder(copy))
-    for path in ((copy / "cvae" / "glyphs").glob("*.png"), (model_folder(copy) / "curves.png", copy / "summary.md")):
+    shown = pictures(of_data(copy))
+    before = classifiers(copy), files(model_folder(copy))
+    for path in (
+        (of_data(copy)).glob("*.png"),
+        (model_folder(copy) / "curves.png", copy / "summary.md"),
+    ):
         for lost in path:
             lost.unlink()
     code, out, err = here()
     assert (code, err) == (0, "") and " | loss " not in out
     assert "standard seed 0: finished, kept\n" in out
     kept = {path: content for path, content in before[1].items() if path.stem != "curves"}  # which is drawn anew
-    assert (files(copy / "judge"), kept.items() <= files(model_folder(copy)).items()) == (before[0], True)
-    assert pictures(copy / "cvae" / "glyphs") == pictures(model_folder(copy)) == shown
+    assert (classifiers(copy), kept.items() <= files(model_folder(copy)).items()) == (before[0], True)
+    assert pictures(of_data(copy)) == pictures(model_folder(copy)) == shown
     assert "## other" in (copy / "summary.md").read_text()
 
 
@@ -161,10 +184,10 @@ def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, referen
     after = files(copy)
     assert {path.parent for path in before if after[path] != before[path]} == {model_folder(copy, seed=1)}
     one, other = (read(model_folder(copy, seed=seed)) for seed in (0, 1))
-    assert one["test"]["elbo"] != other["test"]["elbo"] and one["config"] == other["config"]
+    assert one["test"]["kl"] != other["test"]["kl"] and one["config"] == other["config"]
     assert one["judge"] == other["judge"] and one["data"] == other["data"]  # the same split and judge for every seed
     assert other["seed"] == 1 and "--force" not in other["command"]
-    assert pictures(copy / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")  # the first seed's
+    assert pictures(of_data(copy)) == pictures(of_data(reference))  # the first seed's
     table = [line for line in (copy / "summary.md").read_text().splitlines() if line.startswith("| `standard` |")]
     assert table[0].split("|")[2].strip() == "2"  # seeds
 
@@ -172,37 +195,36 @@ def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, referen
 def test_records_without_weights_stay_as_they_are(copy, here):
     for path in copy.rglob("*.keras"):
         path.unlink()
-    before = files(copy / "judge" / "glyphs" / "smoke"), files(copy / "cvae" / "glyphs" / "smoke")
+    before = classifiers(copy), files(run_folder(copy))
     code, out, err = here("--wrong-labels-only")
     assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
-    assert f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 0), and no weights of glyphs are" in err
+    assert f"{of_data(copy)} holds no trained model (standard seed 0), and no weights of glyphs-colour are" in err
 
     code, out, err = here("--dry-run")
-    assert (code, err) == (None, "") and "1 of 1 models to train" in out and "judge tiny: 3 epochs" in out
-    assert out.count("holds records without weights (as in a fresh clone): training in another folder.") == 2
-    assert (files(copy / "judge" / "glyphs" / "smoke"), files(copy / "cvae" / "glyphs" / "smoke")) == before
-    assert not list((copy / "cvae" / "glyphs").glob("smoke-*"))
+    assert (code, err) == (None, "") and "1 of 1 models to train" in out and "judge tiny seed 0: 3 epochs" in out
+    assert out.count("holds records without weights (as in a fresh clone): training in another folder.") == 3
+    assert (classifiers(copy), files(run_folder(copy))) == before
 
 
 # The wrong-label picture
 
 
 def test_the_wrong_label_picture_is_made_again_from_weights(copy, reference, here):
-    (copy / "cvae" / "glyphs" / "wrong_labels.png").unlink()
+    (of_data(copy) / "wrong_labels.png").unlink()
     (model_folder(copy) / "wrong_labels.png").write_bytes(b"lost")
     before = {path: content for path, content in files(copy).items() if path.suffix != ".png"}
     code, out, err = here("--wrong-labels-only")
     assert (code, err) == (0, "") and f"Picture: {model_folder(copy) / 'wrong_labels.png'}\n" in out
     assert " | loss " not in out
     assert pictures(model_folder(copy)) == pictures(model_folder(reference))
-    assert pictures(copy / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
+    assert pictures(of_data(copy)) == pictures(of_data(reference))
     assert {path: content for path, content in files(copy).items() if path.suffix != ".png"} == before
 
 
 def test_no_wrong_label_picture_without_a_model(copy, here):
     before = {path: content[1] for path, content in files(copy).items()}
     code, _, err = here("--wrong-labels-only", "--seed", "5")
-    line = f"{copy / 'cvae' / 'glyphs'} holds no trained model (standard seed 5), and no weights of glyphs are included"
+    line = f"{of_data(copy)} holds no trained model (standard seed 5), and no weights of glyphs-colour are included"
     assert code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
     assert {path: content[1] for path, content in files(copy).items()} == before
 
@@ -214,7 +236,7 @@ def test_a_diverging_model_is_named_and_leaves_no_record(copy, reference, here):
     code, out, err = here("--learning-rate", "1e30")
     assert code == 1 and err.startswith("error: standard seed 0 stopped: the loss became ") and err.count("\n") == 1
     assert len(list((copy / "cvae").rglob("record.json"))) == 1  # the copy's own
-    assert pictures(copy / "cvae" / "glyphs") == pictures(reference / "cvae" / "glyphs")
+    assert pictures(of_data(copy)) == pictures(of_data(reference))
     assert f"Summary: {copy / 'summary.md'}\n" in out
 
 
@@ -238,7 +260,7 @@ def cifar10(tmp_path_factory):
 
 
 def test_several_models_of_a_dataset(tmp_path, cifar10, here):
-    names = ["control", "density", "class-kl8"]
+    names = ["control", "features", "density"]
     options = ["--model", *names, "--epochs", "1"]
     code, out, err = here(*options, data=["--data", "cifar10", "--data-dir", cifar10])
     assert (code, err) == (0, "")
@@ -248,13 +270,19 @@ def test_several_models_of_a_dataset(tmp_path, cifar10, here):
     records = {model: read(run / model / "seed-0") for model in names}
     for record in records.values():
         scores = record["test"]
-        assert finite({name: scores[name] for name in ("negative_elbo", "bits_per_dim", "kl", "reconstruction_error")})
-        assert scores["bits_per_dim"] == pytest.approx(scores["negative_elbo"] / (32 * 32 * 3 * np.log(2)))
+        assert finite({name: scores[name] for name in ("kl", "reconstruction_error")})
+        assert ("features" in record) == ("negative_elbo" not in scores) == (record is not records["density"])
         assert record["class_names"][:2] == ["airplane", "automobile"]
         assert record["validation"]["relabel"]["images"] == record["test"]["relabel"]["images"] == 100
-    readings = {model: list(record["test"]["relabel"]["readings"]) for model, record in records.items()}
-    assert readings == {name: ["a", "b", *["prior_shift"] * (name != "density")] for name in names}
-    assert (records["control"]["test"]["latent_units"], records["density"]["test"]["latent_units"]) == (128, 1024)
+        readings, judges = scores["relabel"]["readings"], record["judge"]["judges"]
+        assert list(readings) == ["a", "b"] and list(judges) == ["tiny", "plain-tiny"]
+        for reading in (*readings.values(), scores["sample_accuracy"]):
+            assert reading["accuracy"] == min(reading["judges"].values()) and set(reading["judges"]) == set(judges)
+        assert record["judge"]["accuracy"] == min(facts["accuracy"] for facts in judges.values())
+        assert finite(scores["relabel"]["realism"])
+    scores = records["density"]["test"]
+    assert scores["bits_per_dim"] == pytest.approx(scores["negative_elbo"] / (32 * 32 * 3 * np.log(2)))
+    assert (records["control"]["test"]["latent_units"], scores["latent_units"]) == (128, 1024)
     for model in records:
         assert set(pictures(run / model / "seed-0")) == set(PICTURES)
     assert pictures(results / "cvae" / "cifar10") == pictures(run / "control" / "seed-0")

@@ -1,5 +1,4 @@
 import copy
-import json
 import statistics
 
 import pytest
@@ -7,6 +6,7 @@ import pytest
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
 from experiments.unets.report import draw_pictures, unet_section
+from tests.experiments.sessions import save
 
 VARIANTS = {
     "mp-tr-bce": ("maxpool", "transpose", "bce"),
@@ -49,14 +49,6 @@ def make_record(variant, seed, iou=0.75, run="cpu"):
         classes = {"pet": 0.61, "background": 0.82, "border": 0.33}
         record["test"] |= {"per_class_iou": classes, "mean_class_iou": 0.587, "three_class_accuracy": 0.84}
     return record
-
-
-def save(results, *records):
-    for record in records:
-        parts = [record[key] for key in ("experiment", "dataset", "run", "variant")]
-        folder = results.joinpath(*parts, f"seed-{record['seed']}")
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(json.dumps(record))
 
 
 def summary(results):

@@ -31,7 +31,7 @@ class Section:
         experiment: the name in records.
         place: on the page; smaller numbers come first.
         write: maps `(records, results_dir)`, the records of the experiment, to Markdown that opens with a level-2
-            heading.
+            heading, or a level-3 heading where it goes on with the section before it.
         short_table: maps the records of one run folder to the table that README.md shows; None where it shows none.
     """
 
