@@ -121,7 +121,15 @@ FEATURES = replace(
     COLOUR, network="colour", likelihood="features", wrong_label_share=0.5, classifier_weight=5.0, layout_weight=2500.0,
     batch_size=64, learning_rate=5e-4,
 )  # fmt: skip
-CONTROL = replace(FEATURES, adversary_weight=50.0, learning_rate=2e-4, beta_1=0.5, beta_2=0.99)
+CONTROL = replace(
+    FEATURES,
+    classifier_weight=7.5,
+    layout_weight=4000.0,
+    adversary_weight=50.0,
+    learning_rate=2e-4,
+    beta_1=0.5,
+    beta_2=0.99,
+)
 
 MODELS = {
     "mnist": {"standard": DIGITS},
@@ -156,10 +164,10 @@ PRESETS = {
 `gpu` a larger network, trained longer (`ON_GPU`)."""
 
 ON_GPU = {
-    "control": {"network": "colour-wide", "images": 1_600_000},
-    "features": {"network": "colour-wide", "images": 1_600_000},
-    "density": {"network": "base", "batch_size": 128, "images": 1_600_000},
-    "plain": {"network": "base", "batch_size": 128, "images": 1_600_000},
+    "control": {"network": "colour-wide", "images": 720_000},
+    "features": {"network": "colour-wide", "images": 720_000},
+    "density": {"network": "base", "batch_size": 128, "images": 720_000},
+    "plain": {"network": "base", "batch_size": 128, "images": 720_000},
     "standard": {"network": "base", "batch_size": 128, "images": 6_000_000},
 }
 """What the `gpu` preset changes, by model."""
