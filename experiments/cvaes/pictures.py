@@ -120,6 +120,6 @@ def wrong_labels_caption(model, record):
     return (
         f"Encoder and decoder are both told the wrong label. Of all {count:,} such outputs the judges read as the "
         f"label asked for: {shares} (a model that ignores labels: {relabel['ignored_label_accuracy']:.1%}); of real "
-        f"images they read rightly: {real}. {a['retention']:.1%} are nearest to their own input among {relabel['gallery']:,} "
-        f"test images. Images and labels drawn at random, seed {SEED}.{draw}"
+        f"images they read rightly: {real}. {a['retention']:.1%} are nearest to their own input among "
+        f"{relabel['gallery']:,} test images. Images and labels drawn at random, seed {SEED}.{draw}"
     )
