@@ -70,7 +70,8 @@ def _classifiers(records, introduction, kind):
     facts = "\n".join([*dict.fromkeys(blurred), *made])
     commands = report.code_block(_MODELS.sub("", record["command"]) for record in records)
     table = tables.classifier_table(records, kind)
-    return "\n\n".join([introduction.strip(), table, facts, "Commands; without `--classifiers-only` they train models too:", commands])
+    made_by = "Commands; without `--classifiers-only` they train models too:"
+    return "\n\n".join([introduction.strip(), table, facts, made_by, commands])
 
 
 def short_table(records):
