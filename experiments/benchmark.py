@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.plan import (  # noqa: E402
     PARTS,
+    PEERS,
     check,
     folder_name,
     make_rows,
@@ -53,6 +54,7 @@ def parse_arguments(argv=None):
     add("--seconds", type=runs.number(0),
         help="length of a turn, one step at least; 0.4 times as long for conditional VAEs "
              "(default: 4; with --quick, 0.5)")  # fmt: skip
+    add("--peer", choices=PEERS, help="another framework's U-Net takes turns too, where it is installed")
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
     args = parser.parse_args(argv)
     args.parts = args.parts and tuple(part for part in PARTS if part in args.parts)
@@ -61,7 +63,7 @@ def parse_arguments(argv=None):
 
 def overrides(args):
     """The fields of `Sizes` that the command line sets."""
-    names = ("parts", "settings", "image_size", "filters", "batch_size", "turns", "seconds")
+    names = ("parts", "settings", "image_size", "filters", "batch_size", "turns", "seconds", "peer")
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
@@ -86,7 +88,7 @@ def measure(preset, options):
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
         measured = {}
         for workload in workloads(sizes):
-            rows = make_rows(workload, sizes.settings, precisions, found["hardware"])
+            rows = make_rows(workload, sizes, precisions, found["hardware"])
             measured[workload] = Turns(workload, sizes, rows, products, machine, progress).run()
     memory = measure_pipeline_memory(progress) if reads else None
     return {

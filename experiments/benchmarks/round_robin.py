@@ -10,6 +10,11 @@ from experiments.harness.running.clock import duration
 
 BUILD_SECONDS = 10  # a guess at what building a model and its first steps take
 SLOW = 2  # times its seconds that a turn's single step takes: what is slower has one turn
+SERVICES = {
+    "project": "experiments.benchmarks.measurements:RowService",
+    "torch": "experiments.benchmarks.torch_peer:TorchService",
+}
+"""What measures a row, by its loop."""
 LIMIT = 900  # seconds for building or for a turn, after which a setting is given up: XLA can take long on a CPU
 
 
@@ -57,7 +62,7 @@ def plan_turns(sizes, machine, precisions):
     for workload in workloads(sizes):
         each = sizes.turn_seconds(workload)
         plan[machine_label(workload)] = each * (1 + len(precisions)), sizes.turns
-        for row in make_rows(workload, sizes.settings, precisions, machine):
+        for row in make_rows(workload, sizes, precisions, machine):
             plan[str(row)] = each * len(row.measures), sizes.turns
     return plan
 
@@ -92,7 +97,7 @@ class Turns:
         children = {}
         try:
             for row in self.rows:  # all import TensorFlow at the same time
-                children[row] = Child("experiments.benchmarks.measurements:RowService", row, self.sizes)
+                children[row] = Child(SERVICES.get(row.loop, SERVICES["project"]), row, self.sizes)
             for row, child in children.items():
                 self._attempt(row, lambda _, child: child.wait(), child)
             for row, child in children.items():
@@ -123,7 +128,7 @@ class Turns:
     def _build(self, row, child):
         facts = child.call("build", limit=LIMIT)
         names = ("network", "image_shape", "batch_size", "parameters", "forward_flops")
-        self.network |= {name: facts.pop(name) for name in names}
+        self.network |= {name: facts.pop(name) for name in names if name in facts}
         self.outcomes[row] |= facts | {"turns": {measure: [] for measure in row.measures}}
         self.progress.built(str(row), f"first step, compilation included, {facts['first_step_seconds']:.1f} s")
 

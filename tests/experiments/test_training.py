@@ -152,7 +152,7 @@ def test_averages_are_validated_and_kept_while_training_goes_on_with_its_own_wei
     progress = train(model, Lines(), VALIDATION, EPOCHS, checkpoint, "loss", "min", on_step=on_step)
     assert [row["loss"] for row in progress.history] == [row["loss"] for row in plain_progress.history]
     averages = seen[0]  # after the first step the average is that step's weights, then half of it moves on
-    for step, weights in enumerate(seen[1 : progress.best_epoch * Lines.steps], 1):
+    for weights in seen[1 : progress.best_epoch * Lines.steps]:
         averages = [0.5 * average + 0.5 * weight for average, weight in zip(averages, weights, strict=True)]
     for weight, average in zip(model.trainable_variables, averages, strict=True):
         np.testing.assert_allclose(np.asarray(weight), average, rtol=1e-4, atol=1e-6)

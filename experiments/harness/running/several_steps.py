@@ -41,20 +41,26 @@ class SeveralSteps:
         Returns:
             The metrics of the epoch, floats by name.
         """
+        return self.run(self.stacks(batches.as_numpy_iterator()), on_loss)
+
+    def run(self, stacks, on_loss=None):
+        """Trains on what `stacks` yields; `on_loss` may return True to end that. Returns the metrics."""
         self.model.reset_metrics()
         variables = self._variables()
         state = tuple([v.value for v in part] for part in variables)
         done, waiting = 0, None
-        for stack, count in self._stacks(batches):
+        for stack, count in stacks:
             if count == 1:
                 state, loss = self._one(state, stack)
             else:
                 state, losses = self._several(state, stack)
                 loss = losses[-1]
-            if waiting and on_loss:
-                on_loss(*_read(waiting))  # of the call before: waiting for this one's would leave the device idle
+            # The loss of the call before: waiting for this one's would leave the device idle.
+            ended = waiting and on_loss and on_loss(*_read(waiting))
             done += count
             waiting = done, loss
+            if ended:
+                break
         for part, values in zip(variables, state, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
@@ -75,9 +81,9 @@ class SeveralSteps:
         logs, state = self.model.train_step(state, batch)
         return state, logs["loss"]
 
-    def _stacks(self, batches):
+    def stacks(self, batches):
         """Runs of batches of equal shapes, each as long as a call takes or one batch; with how many there are."""
-        for _, run in itertools.groupby(batches.as_numpy_iterator(), _shapes):
+        for _, run in itertools.groupby(batches, _shapes):
             while group := list(itertools.islice(run, self.steps)):
                 if len(group) == self.steps > 1:
                     yield keras.tree.map_structure(lambda *arrays: jax.device_put(np.stack(arrays)), *group), len(group)
