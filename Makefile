@@ -3,6 +3,8 @@
 # browser), with the optional packages installed.
 PYTHON ?= python3
 BIN = .venv/bin
+# A test file keeps one core busy, so two run at a time.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: run page test test-slow lint setup
 
@@ -13,10 +15,10 @@ page: .venv/page
 	$(BIN)/python experiments/app.py
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/extras
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: setup
 	$(BIN)/ruff check .
