@@ -18,23 +18,9 @@ from experiments import segment
 from experiments.harness.reporting.figures import overlay
 from experiments.harness.running.errors import UserError
 from experiments.maintenance import include_weights
+from tests.experiments.sessions import ROOT, quick
 
-ROOT = Path(__file__).parents[2]
-
-WITHOUT_TENSORFLOW = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules), "imported something slow"
-"""
-
-
-def quick(tmp_path, *options):
-    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(ROOT / "experiments" / "segment.py"), *map(str, options)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+SCRIPT = ROOT / "experiments" / "segment.py"
 
 
 def photo(path, height=40, width=30, **options):
@@ -60,7 +46,7 @@ def photo(path, height=40, width=30, **options):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistyped_option(tmp_path, options, line):
-    done = quick(tmp_path, *options)
+    done = quick(tmp_path, SCRIPT, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -90,13 +76,13 @@ def test_input_that_cannot_work(tmp_path, options, line):
     photo(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "cut.keras").write_bytes(segment.INCLUDED.read_bytes()[:100_000])
-    done = quick(tmp_path, *options)
+    done = quick(tmp_path, SCRIPT, *options)
     assert done.returncode == 2 and done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "cut.keras", "empty"]
 
 
 def test_help_answers_without_tensorflow(tmp_path):
-    done = quick(tmp_path, "--help")
+    done = quick(tmp_path, SCRIPT, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(word in done.stdout for word in ("--out", "--weights", "--flip", "--threshold", "--export"))
 
@@ -104,7 +90,7 @@ def test_help_answers_without_tensorflow(tmp_path):
 def test_files_of_which_none_is_an_image_need_no_tensorflow(tmp_path):
     (tmp_path / "notes.jpg").write_text("words")
     (tmp_path / "b.png").write_text("words")
-    done = quick(tmp_path, "b.png", "notes.jpg")
+    done = quick(tmp_path, SCRIPT, "b.png", "notes.jpg")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         "skipped: b.png can't be read (not an image that Pillow knows)",
