@@ -12,7 +12,6 @@ speed section of `results/summary.md`, all at the end: a run that is killed leav
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,14 +27,13 @@ from experiments.benchmarks.plan import (  # noqa: E402
     workloads,
 )
 from experiments.benchmarks.processes import Child, ChildFailed  # noqa: E402
-from experiments.benchmarks.round_robin import Progress, Turns, plan_turns  # noqa: E402
+from experiments.benchmarks.round_robin import Progress, Turns, count_turns  # noqa: E402
 from experiments.harness.running import hardware, runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 
 MEMORY_READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
 PHOTO_SIZE = 256  # pixels, of the `memory` part's training images
-READ_SECONDS = 15  # a guess at what one of its processes takes
 
 
 def parse_arguments(argv=None):
@@ -83,8 +81,7 @@ def measure(preset, options):
         precisions = found["precisions"]
         print(f"Hardware: {hardware.Hardware(**found['hardware'])}. Precisions: {', '.join(precisions)}.", flush=True)
         reads = MEMORY_READS if "memory" in sizes.parts else ()
-        plan = plan_turns(sizes, found["hardware"], precisions) | {_label(*read): (READ_SECONDS, 1) for read in reads}
-        progress = Progress(plan)
+        progress = Progress(count_turns(sizes, found["hardware"], precisions) + len(reads))
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
         measured = {}
         for workload in workloads(sizes):
@@ -107,16 +104,11 @@ def measure_pipeline_memory(progress):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for cache, photos in MEMORY_READS:
-            started = time.perf_counter()
             with Child("experiments.benchmarks.memory:PipelineMemory", cache, photos, PHOTO_SIZE, folder) as child:
                 rows.append({"cache": cache, "photos": photos, **child.call("measure")})
             text = f"{(rows[-1]['peak'] - rows[-1]['start']) / 2**20:.0f} MiB"
-            progress.measured(_label(cache, photos), time.perf_counter() - started, text)
+            progress.say(f"input pipeline, cache {cache}, {photos} photos", text, taken=1)
     return {"image_size": PHOTO_SIZE, "rows": rows}
-
-
-def _label(cache, photos):
-    return f"input pipeline, cache {cache}, {photos} photos"
 
 
 def main():

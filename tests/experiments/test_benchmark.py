@@ -15,7 +15,7 @@ from experiments.benchmarks.memory import MIB, peak_memory
 from experiments.benchmarks.plan import Row, check, folder_name, make_rows, make_sizes, native_precisions, workloads
 from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.ratios import ceiling_share, pipeline_share, summarise
-from experiments.benchmarks.round_robin import Progress, Turns, plan_turns
+from experiments.benchmarks.round_robin import Progress, Turns, count_turns
 from experiments.harness.running.errors import UserError
 from tests.experiments.sessions import quick
 
@@ -206,7 +206,7 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
     monkeypatch.setattr(Scripted, "asked", [])
     sizes = make_sizes("full", {"parts": ("unet",), "turns": 3, "seconds": 0.01}, "CPU")
     rows = make_rows("unet", sizes, ["float32"], CPU | {"precision": "float32"})
-    progress = Progress(plan_turns(sizes, CPU | {"precision": "float32"}, ["float32"]))
+    progress = Progress(count_turns(sizes, CPU | {"precision": "float32"}, ["float32"]))
     products = {"float32": {"side": 64, "dtype": "float32"}}
     part = Turns("unet", sizes, rows, products, Scripted("machine"), progress).run()
 
@@ -231,15 +231,15 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
     assert output.splitlines()[-1].endswith("left: 0m00s")
 
 
-def test_time_left_is_guessed_first_and_measured_then():
-    progress = Progress({"a": (10, 3), "b": (1, 2)})
-    guess = round_robin.BUILD_SECONDS
-    assert progress.left() == 2 * guess + 32
-    progress.built("a", "")
-    progress.measured("a", 20, "")
-    assert progress.left() == guess + 2 * 20 + 2
-    progress.failed("b", "")
-    assert progress.left() == 40
+def test_time_left_goes_by_the_pace_so_far(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    progress = Progress(5)
+    progress.say("a", "built")
+    clock[0] = 20.0
+    progress.say("a", "fast", taken=1)
+    progress.say("b", "failed", given_up=2)
+    assert capsys.readouterr().out.splitlines() == ["a | built", "a | fast | left: 1m20s", "b | failed | left: 0m40s"]
 
 
 # Processes
