@@ -10,7 +10,6 @@ record, as `weights_sha256`, and checked whenever they are loaded. `--float16` s
 the record says so as `weights_stored`; its scores are those of the float32 weights.
 """
 
-import errno
 import hashlib
 import json
 import sys
@@ -38,8 +37,6 @@ def parse_arguments(argv=None):
 
 def read_model(folder, float16=False):
     """The weights of a trained model, as bytes, and its record; raises `UserError` for none, or too large a one."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
     if not runs.is_finished(folder):
         raise UserError(f"{folder} does not hold both {runs.WEIGHTS} and {runs.RECORD}")
     weights, record = (folder / runs.WEIGHTS).read_bytes(), runs.read_json(folder / runs.RECORD)
@@ -52,8 +49,6 @@ def read_model(folder, float16=False):
     if mib > MAX_MIB:
         problem = f"has {mib:.1f} MiB; a repository should hold at most {MAX_MIB}: train a smaller one"
         raise UserError(f"{folder / runs.WEIGHTS} {problem}")
-    if not isinstance(record, dict):
-        raise UserError(f"{folder / runs.RECORD} is no record of a trained model")
     return weights, record | ({"weights_stored": "float16"} if float16 else {})
 
 
@@ -66,15 +61,12 @@ def judge_folder(folder, record):
         raise UserError(f"{folder / runs.RECORD} does not say where the model's judge lies") from None
 
 
-def check_target(target, names):
-    """Raises `UserError` where copies of these names can't be written; creates the folder."""
+def check_target(target):
+    """Raises `UserError` where copies can't be written beside each other under this name; creates the folder."""
     if not target.name or target.is_dir():
         raise UserError(f"{target} is a folder; add the name of the copies, such as {target / 'pets'}")
     if target.suffix in (".keras", ".json"):
         raise UserError(f"{target} names one of the copies; leave {target.suffix} out")
-    for name in names:
-        if target.with_name(name).is_dir():
-            raise UserError(f"{target.with_name(name)} is a folder, and a copy can't take its place")
     runs.check_writable(target.parent, "TARGET")
 
 
@@ -89,7 +81,7 @@ def include(folder, target, float16=False):
         files[f"{name}.keras"] = weights
         record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
         files[f"{name}.json"] = json.dumps(record, indent=2) + "\n"
-    check_target(target, files)
+    check_target(target)
     for name, content in files.items():
         runs.write_atomic(target.with_name(name), content)
     return [target.with_name(name) for name in files]
@@ -97,12 +89,7 @@ def include(folder, target, float16=False):
 
 def main():
     args = parse_arguments()
-    try:
-        print(*include(args.folder, args.target, args.float16), sep="\n")
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise UserError(f"{error.filename}: {error.strerror}") from None
+    print(*include(args.folder, args.target, args.float16), sep="\n")
 
 
 if __name__ == "__main__":
