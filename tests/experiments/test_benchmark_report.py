@@ -9,7 +9,7 @@ import pytest
 
 from experiments.benchmarks import report as benchmark_report
 from experiments.harness.reporting import report
-from experiments.maintenance.readme import fill_tables
+from experiments.maintenance.readme import fill
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -188,7 +188,7 @@ def test_the_readme_can_hold_the_summarys_table(tmp_path):
     folder = tmp_path / FOLDER
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(RECORD))
-    text = fill_tables("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
+    text = fill("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
     assert table(text, "machine")[0]["× plain"] == "2.50 (XLA off)" and "old" not in text
 
 
