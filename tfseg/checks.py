@@ -34,11 +34,12 @@ def require(ok, message, received):
         known = None
     if known is False:
         raise ValueError(f"{message} Received: {_number(ops.convert_to_numpy(received))}")
-    if known is None and keras.backend.backend() == "tensorflow":
+    # In the graphs of `tf.data`, tensors are TensorFlow's under every backend.
+    if known is None and (keras.backend.backend() == "tensorflow" or type(ok).__module__.startswith("tensorflow")):
         import tensorflow as tf
 
         with tf.control_dependencies([tf.debugging.Assert(ok, [f"{_MARK}{message}", received])]):
-            ok = tf.identity(ok)
+            return tf.where(ok, 0.0, float("nan"))
     return ops.where(ok, 0.0, float("nan"))
 
 
