@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 # Python compiles what is imported, when it is: all of the packages at once take half a minute.
-PIP = $(PIP) --no-compile
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # A test file keeps one core busy, so two run at a time.
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 

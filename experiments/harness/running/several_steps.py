@@ -45,11 +45,14 @@ class SeveralSteps:
 
     def run(self, stacks, on_loss=None):
         """Trains on what `stacks` yields; `on_loss` may return True to end that. Returns the metrics."""
+        stacks = iter(stacks)
+        first = next(stacks)
+        self._build_metrics(*first)
         self.model.reset_metrics()
         variables = self._variables()
         state = tuple([v.value for v in part] for part in variables)
         done, waiting = 0, None
-        for stack, count in stacks:
+        for stack, count in itertools.chain([first], stacks):
             if count == 1:
                 state, loss = self._one(state, stack)
             else:
@@ -67,6 +70,11 @@ class SeveralSteps:
         if waiting and on_loss:
             on_loss(*_read(waiting))
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    def _build_metrics(self, stack, count):
+        """Creates the variables of metrics and loss as `fit` does, since a compiled step can't."""
+        batch = stack if count == 1 else keras.tree.map_structure(lambda array: array[0], stack)
+        self.model._symbolic_build(data_batch=batch)
 
     def _variables(self):
         model = self.model
