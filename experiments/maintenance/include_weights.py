@@ -5,7 +5,8 @@
     python experiments/maintenance/include_weights.py results/cvae/mnist/cpu/standard/seed-0 tfcvae/weights/mnist
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
-its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`. The SHA-256 of the weights is added to their
+its judge's, to `tfcvae/weights/mnist-judge.keras` and `mnist-judge.json`; of a translator its tokenizer, to
+`tfnmt/weights/tatoeba.tokenizer.json`. The SHA-256 of the weights is added to their
 record, as `weights_sha256`, and checked whenever they are loaded. `--float16` stores the weights in half the space, and
 the record says so as `weights_stored`; its scores are those of the float32 weights.
 """
@@ -24,6 +25,7 @@ from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.maintenance.half_precision import in_float16  # noqa: E402
 
+TOKENIZER = "tokenizer.json"
 MAX_MIB = 12  # a repository keeps every version for good
 
 
@@ -81,6 +83,8 @@ def include(folder, target, float16=False):
         files[f"{name}.keras"] = weights
         record["weights_sha256"] = hashlib.sha256(weights).hexdigest()
         files[f"{name}.json"] = json.dumps(record, indent=2) + "\n"
+    if (folder / TOKENIZER).exists():
+        files[f"{target.name}.{TOKENIZER}"] = (folder / TOKENIZER).read_bytes()
     check_target(target)
     for name, content in files.items():
         runs.write_atomic(target.with_name(name), content)
