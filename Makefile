@@ -3,6 +3,10 @@
 # browser), with the optional packages installed.
 PYTHON ?= python3
 BIN = .venv/bin
+# Python compiles what is imported, when it is: all of the packages at once take half a minute.
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# A test file keeps one core busy, so two run at a time.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: run page test test-slow lint setup
 
@@ -13,10 +17,10 @@ page: .venv/page
 	$(BIN)/python experiments/app.py
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: .venv/extras
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: setup
 	$(BIN)/ruff check .
@@ -26,13 +30,13 @@ setup: .venv/installed
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt
 	@touch .venv/installed
 
 .venv/page: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[app]"
+	$(PIP) -e ".[app]"
 	@touch .venv/page
 
 .venv/extras: .venv/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[export,jax,app,pretrained]"
+	$(PIP) -e ".[export,jax,app,pretrained]"
 	@touch .venv/extras

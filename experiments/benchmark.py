@@ -12,7 +12,6 @@ speed section of `results/summary.md`, all at the end: a run that is killed leav
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.benchmarks.plan import (  # noqa: E402
     PARTS,
+    PEERS,
     check,
     folder_name,
     make_rows,
@@ -27,14 +27,13 @@ from experiments.benchmarks.plan import (  # noqa: E402
     workloads,
 )
 from experiments.benchmarks.processes import Child, ChildFailed  # noqa: E402
-from experiments.benchmarks.round_robin import Progress, Turns, plan_turns  # noqa: E402
+from experiments.benchmarks.round_robin import Progress, Turns, count_turns  # noqa: E402
 from experiments.harness.running import hardware, runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 
 MEMORY_READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
 PHOTO_SIZE = 256  # pixels, of the `memory` part's training images
-READ_SECONDS = 15  # a guess at what one of its processes takes
 
 
 def parse_arguments(argv=None):
@@ -53,6 +52,7 @@ def parse_arguments(argv=None):
     add("--seconds", type=runs.number(0),
         help="length of a turn, one step at least; 0.4 times as long for conditional VAEs "
              "(default: 4; with --quick, 0.5)")  # fmt: skip
+    add("--peer", choices=PEERS, help="another framework's U-Net takes turns too, where it is installed")
     add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
     args = parser.parse_args(argv)
     args.parts = args.parts and tuple(part for part in PARTS if part in args.parts)
@@ -61,7 +61,7 @@ def parse_arguments(argv=None):
 
 def overrides(args):
     """The fields of `Sizes` that the command line sets."""
-    names = ("parts", "settings", "image_size", "filters", "batch_size", "turns", "seconds")
+    names = ("parts", "settings", "image_size", "filters", "batch_size", "turns", "seconds", "peer")
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
@@ -81,12 +81,11 @@ def measure(preset, options):
         precisions = found["precisions"]
         print(f"Hardware: {hardware.Hardware(**found['hardware'])}. Precisions: {', '.join(precisions)}.", flush=True)
         reads = MEMORY_READS if "memory" in sizes.parts else ()
-        plan = plan_turns(sizes, found["hardware"], precisions) | {_label(*read): (READ_SECONDS, 1) for read in reads}
-        progress = Progress(plan)
+        progress = Progress(count_turns(sizes, found["hardware"], precisions) + len(reads))
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
         measured = {}
         for workload in workloads(sizes):
-            rows = make_rows(workload, sizes.settings, precisions, found["hardware"])
+            rows = make_rows(workload, sizes, precisions, found["hardware"])
             measured[workload] = Turns(workload, sizes, rows, products, machine, progress).run()
     memory = measure_pipeline_memory(progress) if reads else None
     return {
@@ -105,16 +104,11 @@ def measure_pipeline_memory(progress):
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for cache, photos in MEMORY_READS:
-            started = time.perf_counter()
             with Child("experiments.benchmarks.memory:PipelineMemory", cache, photos, PHOTO_SIZE, folder) as child:
                 rows.append({"cache": cache, "photos": photos, **child.call("measure")})
             text = f"{(rows[-1]['peak'] - rows[-1]['start']) / 2**20:.0f} MiB"
-            progress.measured(_label(cache, photos), time.perf_counter() - started, text)
+            progress.say(f"input pipeline, cache {cache}, {photos} photos", text, taken=1)
     return {"image_size": PHOTO_SIZE, "rows": rows}
-
-
-def _label(cache, photos):
-    return f"input pipeline, cache {cache}, {photos} photos"
 
 
 def main():

@@ -153,7 +153,7 @@ def main():
     matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)
     if args.dry_run:
         return matrix.describe()
-    status = matrix.run(force=args.force)
+    status = matrix.run(args.force, after_model=lambda: publish(args.results, matrix.folder))
     publish(args.results, matrix.folder)
     return status
 

@@ -17,14 +17,18 @@ class Translator:
         beam: width of the beam; 1 is greedy search.
         penalty: see `tfnmt.decoding.Beam`.
         batch_tokens: padded source tokens of a batch.
-        widths: padded lengths; a longer sentence is cut off at the last.
+        widths: padded lengths, ascending.
+        longest: a sentence of more tokens, the end included, is translated in parts.
         kept: keep keys and values while decoding.
     """
 
-    def __init__(self, model, tokenizer, beam=5, penalty=1.0, batch_tokens=1024, widths=WIDTHS, kept=True):
+    def __init__(
+        self, model, tokenizer, beam=5, penalty=1.0, batch_tokens=1024, widths=WIDTHS, longest=None, kept=True
+    ):
         if beam < 1:
             raise ValueError(f"beam must be at least 1. Received: beam={beam!r}")
         self.tokenizer, self.batch_tokens, self.widths = tokenizer, batch_tokens, np.asarray(widths)
+        self.longest = min(longest or self.widths[-1], self.widths[-1])
         self.search = Greedy(model, kept=kept) if beam == 1 else Beam(model, beam, penalty, kept=kept)
 
     def translate(self, sentences, on_batch=None):
@@ -32,31 +36,44 @@ class Translator:
 
         Args:
             sentences: list of strings, each cleaned first.
-            on_batch: called with the number of sentences done after each batch.
+            on_batch: called with the share of the work that is done after each batch.
         """
-        tokens = self.tokenizer.encode([clean(sentence) for sentence in sentences])
-        texts = [""] * len(sentences)
-        done = sum(not ids for ids in tokens)
-        for positions, batch in self._batches(tokens):
+        whole = self.tokenizer.encode([clean(sentence) for sentence in sentences])
+        parts = [(number, part) for number, ids in enumerate(whole) for part in self._parts(ids)]
+        texts, done = [""] * len(parts), 0
+        for positions, batch in self._batches([part for _, part in parts]):
             found, _ = self.search.predict_on_batch(batch)
             for position, ids in zip(positions, found, strict=False):  # rows beyond are padding
                 texts[position] = self.tokenizer.decode(ids)
             done += len(positions)
             if on_batch:
-                on_batch(done)
-        return texts
+                on_batch(done / len(parts))
+        joined = [[] for _ in sentences]
+        for (number, _), text in zip(parts, texts, strict=True):
+            joined[number].append(text.strip())
+        return [" ".join(texts) for texts in joined]
+
+    def _parts(self, ids):
+        """Token ids in parts that are short enough, cut after the end of a sentence, else before a word."""
+        size, parts = int(self.longest) - 1, []
+        while len(ids) > size:
+            pieces = self.tokenizer.pieces(ids[: size + 1])
+            ends = [i + 1 for i in range(size) if pieces[i].strip() in (".", "!", "?")]
+            words = [i for i in range(1, size + 1) if pieces[i].startswith(" ")]
+            cut = (ends or words or [size])[-1]
+            parts.append(ids[:cut])
+            ids = ids[cut:]
+        return parts + [ids] * bool(ids)
 
     def _batches(self, tokens):
         """Positions and padded sources; every batch of a width has the same shape."""
-        cut = [ids[: self.widths[-1] - 1] for ids in tokens]
-        needed = np.array([len(ids) + 1 for ids in cut], int)
-        for width in self.widths:
-            below = 1 + max((w for w in self.widths if w < width), default=1)
-            members = np.flatnonzero((needed >= below) & (needed <= width))
-            rows = max(1, self.batch_tokens // int(width))
-            for start in range(0, len(members), rows):
+        needed = np.array([len(ids) + 1 for ids in tokens], int)
+        for below, width in zip([0, *self.widths], self.widths, strict=False):
+            members = np.flatnonzero((needed > below) & (needed <= width))
+            rows = min(max(1, self.batch_tokens // int(width)), len(members))
+            for start in range(0, len(members), rows or 1):
                 positions = members[start : start + rows]
-                batch = np.full((rows if len(members) > rows else len(members), width), PAD, np.int32)
+                batch = np.full((rows, width), PAD, np.int32)
                 for row, position in enumerate(positions):
-                    batch[row, : len(cut[position]) + 1] = [*cut[position], END]
+                    batch[row, : len(tokens[position]) + 1] = [*tokens[position], END]
                 yield positions, batch

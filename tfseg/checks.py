@@ -34,18 +34,13 @@ def require(ok, message, received):
         known = None
     if known is False:
         raise ValueError(f"{message} Received: {_number(ops.convert_to_numpy(received))}")
-    if known is None and keras.backend.backend() == "tensorflow":
-        ok = required(ok, ok, message, received)
+    # In the graphs of `tf.data`, tensors are TensorFlow's under every backend.
+    if known is None and (keras.backend.backend() == "tensorflow" or type(ok).__module__.startswith("tensorflow")):
+        import tensorflow as tf
+
+        with tf.control_dependencies([tf.debugging.Assert(ok, [f"{_MARK}{message}", received])]):
+            return tf.where(ok, 0.0, float("nan"))
     return ops.where(ok, 0.0, float("nan"))
-
-
-def required(tensor, ok, message, received):
-    """A tensor of one of TensorFlow's graphs, such as that of a `tf.data` pipeline, under a condition: reading it stops
-    with `tf.errors.InvalidArgumentError` where `ok` is false; arguments as for `require`. On any Keras backend."""
-    import tensorflow as tf
-
-    with tf.control_dependencies([tf.debugging.Assert(ok, [f"{_MARK}{message}", received])]):
-        return tf.identity(tensor)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ outline. An animal is a smooth union of tapered capsules, in units of about half
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -82,9 +83,15 @@ def examples(split, count, seed=0):
         "file_name": tf.TensorSpec((), tf.string),
     }
     dataset = tf.data.Dataset.from_generator(
-        lambda: (draw(seed, index, split) for index in range(count)), output_signature=signature
+        lambda: (_kept(seed, index, split) for index in range(count)), output_signature=signature
     )
     return dataset.apply(tf.data.experimental.assert_cardinality(count))
+
+
+@lru_cache(1024)
+def _kept(*arguments):
+    """`draw`, whose examples a run reads a dozen times; 100 kB each."""
+    return draw(*arguments)
 
 
 def _place(rng, capsules, face, shape):

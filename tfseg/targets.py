@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from tfseg.checks import required
+from tfseg.checks import require
 from tfseg.classes import IGNORE
 
 PET, BACKGROUND, BORDER = 1, 2, 3
@@ -74,7 +74,7 @@ def checked_examples(examples, policy):
         mask = mask if len(mask.shape) == 3 else mask[..., None]
         low, high = tf.reduce_min(mask), tf.reduce_max(mask)
         wrong = tf.where(low < least, low, high)
-        mask = required(mask, (low >= least) & (high <= most), f"{what} in [{least}, {most}].", wrong)
+        require((low >= least) & (high <= most), f"{what} in [{least}, {most}].", wrong)
         image = example["image"]
         image = tf.image.grayscale_to_rgb(image) if image.shape[-1] == 1 else image[..., :3]
         return {"image": image, "segmentation_mask": tf.cast(mask, tf.uint8)}

@@ -7,105 +7,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiments.benchmarks.loops import JaxLoop, PlainLoop, ProjectLoop
 from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import native_precisions
+from experiments.benchmarks.ratios import rate
 from experiments.harness.running import hardware, runs
 
 PRODUCT_SIDES = {"CPU": (1024, 2048, 4096), "GPU": (4096, 8192, 16384)}
 """Sides of the square matrices whose product's speed is the ceiling; the best one counts."""
 TRIAL_SECONDS = 0.5  # for each of them
-
-
-def rate(step, amount, seconds):
-    """Repeats a step for so many seconds, once at least.
-
-    Args:
-        step: function without arguments that returns when its work is done.
-        amount: of what a step does: images, or floating-point operations.
-        seconds: how long.
-
-    Returns:
-        Amount a second.
-    """
-    started, steps = time.perf_counter(), 0
-    while not steps or time.perf_counter() - started < seconds:
-        step()
-        steps += 1
-    return steps * amount / (time.perf_counter() - started)
-
-
-class ProjectLoop:
-    """Steps of this project's training, and predictions.
-
-    Both kinds of training step go through Keras's own compiled `train_function` and end when the loss is known, as in
-    `harness.running.training.train`; they differ in where batches come from.
-
-    Args:
-        model: compiled.
-        workload: one of `benchmarks.networks`.
-    """
-
-    def __init__(self, model, workload):
-        self.model, self.data, self.numbers = model, workload.data(), itertools.count()
-        self.stream = iter(self.data.epoch(next(self.numbers)))
-        self.same = iter(self.data.epoch(0).take(1).cache().repeat())  # one batch for ever, at no cost
-        self.inputs, self.pick = workload.inputs(next(self.same))
-        model.make_train_function()
-        model.make_predict_function()
-
-    def step(self):
-        """A training step alone."""
-        float(self.model.train_function(self.same)["loss"])
-
-    def together(self):
-        """A training step on the input pipeline's next batch."""
-        try:
-            logs = self.model.train_function(self.stream)
-        except tf.errors.OutOfRangeError:
-            self.stream = iter(self.data.epoch(next(self.numbers)))
-            logs = self.model.train_function(self.stream)
-        float(logs["loss"])
-
-    def inference(self):
-        """A prediction of one batch."""
-        np.asarray(self.pick(self.model.predict_function([(self.inputs,)])))
-
-    def rate(self, measure, seconds):
-        """Images a second of one of the three."""
-        return rate(getattr(self, measure), self.data.batch_size, seconds)
-
-
-class PlainLoop:
-    """Training by `fit`, as a plain program has it: `together` is all there is to measure.
-
-    Args:
-        model: compiled.
-        workload: one of `benchmarks.networks`.
-    """
-
-    def __init__(self, model, workload):
-        self.model, self.data, self.batch_size = model, workload.plain_data(), workload.batch_size
-
-    def rate(self, measure, seconds):
-        """Images a second."""
-        watch = _StopAfter(seconds)
-        started = time.perf_counter()
-        self.model.fit(self.data, verbose=0, shuffle=False, callbacks=[watch])
-        return watch.steps * self.batch_size / (time.perf_counter() - started)
-
-
-class _StopAfter(keras.callbacks.Callback):
-    """Ends `fit` with the first step after so many seconds."""
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.deadline, self.steps = time.perf_counter() + seconds, 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        float(logs["loss"])
-        self.steps += 1
-        self.model.stop_training = time.perf_counter() >= self.deadline
 
 
 class RowService:
@@ -118,7 +29,7 @@ class RowService:
 
     def __init__(self, row, sizes):
         self.row, self.sizes = row, sizes
-        hardware.decide(row.precision)  # sets the precision policy
+        self.machine = hardware.decide(row.precision)  # sets the precision policy
         self.start = peak_memory()
 
     def build(self):
@@ -126,7 +37,7 @@ class RowService:
         workload = make_workload(self.row.workload, self.sizes)
         if self.row.loop == "project":
             model = workload.model(self.row.xla)
-            self.loop = ProjectLoop(model, workload)
+            self.loop = (JaxLoop if self.machine.backend == "jax" else ProjectLoop)(model, workload)
         else:
             options = {} if self.row.xla == "auto" else {"jit_compile": self.row.xla}
             model = workload.plain_model(**options)
@@ -151,11 +62,19 @@ class RowService:
         return self.loop.rate(name, seconds)
 
     def memory(self):
-        """Bytes: `start`, TensorFlow's own before the model; `peak`, the most so far; `device_peak` on a GPU."""
+        """Bytes: `start`, the framework's own before the model; `peak`, the most so far; `device_peak` on a GPU."""
         memory = {"start": self.start, "peak": peak_memory()}
-        if tf.config.list_logical_devices("GPU"):
-            memory["device_peak"] = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+        if self.machine.device == "GPU":
+            memory["device_peak"] = _device_peak(self.machine.backend)
         return memory
+
+
+def _device_peak(backend):
+    if backend == "tensorflow":
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    import jax
+
+    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
 
 
 class MachineService:
@@ -167,8 +86,7 @@ class MachineService:
 
     def describe(self):
         """Dictionary: `hardware`, `versions`, and the `precisions` that it computes in."""
-        gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-        capability = min((details.get("compute_capability", (0, 0)) for details in gpus), default=(0, 0))
+        capability = min((capability for _, capability in hardware.find_gpus(self.machine.backend)), default=(0, 0))
         precisions = native_precisions(self.machine.device, capability, hardware.cpu_has_bfloat16())
         return {"hardware": self.machine.record(), "versions": runs.versions(), "precisions": precisions}
 
@@ -176,11 +94,11 @@ class MachineService:
         """Finds the side of the fastest matrix product in a policy's compute dtype; returns it and the dtype."""
         dtype, speeds = keras.DTypePolicy(precision).compute_dtype, {}
         for side in PRODUCT_SIDES[self.machine.device]:
-            multiply = _product(side, dtype)
+            multiply = _product(side, dtype, self.machine.backend)
             multiply()
             speeds[side] = rate(multiply, 2 * side**3, TRIAL_SECONDS)
         side = max(speeds, key=speeds.get)
-        self.products[precision] = _product(side, dtype), 2 * side**3
+        self.products[precision] = _product(side, dtype, self.machine.backend), 2 * side**3
         return {"side": side, "dtype": dtype}
 
     def product(self, precision, seconds):
@@ -200,9 +118,16 @@ class MachineService:
         return rate(*self.pipelines[workload], seconds)
 
 
-def _product(side, dtype):
+def _product(side, dtype, backend):
     """A function that multiplies two square matrices, of which it knows the result when it returns."""
     random = np.random.default_rng(0)
-    left, right = (tf.cast(random.standard_normal((side, side), "float32"), dtype) for _ in range(2))
+    left, right = (random.standard_normal((side, side), "float32") for _ in range(2))
+    if backend == "jax":
+        import jax
+
+        left, right = (jax.numpy.asarray(matrix, dtype) for matrix in (left, right))
+        multiply = jax.jit(jax.numpy.matmul)
+        return lambda: multiply(left, right).block_until_ready()
+    left, right = (tf.cast(matrix, dtype) for matrix in (left, right))
     multiply = tf.function(lambda: tf.matmul(left, right))
     return lambda: multiply()[0, 0].numpy()

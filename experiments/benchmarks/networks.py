@@ -4,16 +4,15 @@ The plain program is the article's loop under Keras's defaults: `from_tensor_sli
 parallel calls, cache or prefetching, Adam, `compile` as it comes. Images are noise; speed doesn't depend on them.
 """
 
-from dataclasses import replace
-
 import keras
 import numpy as np
 import tensorflow as tf
 
+from experiments.benchmarks.plan import unet_recipe
 from experiments.cvaes import training as cvae_training
 from experiments.cvaes.recipes import MODELS, SHAPES, make_recipe
 from experiments.unets import training as unet_training
-from experiments.unets.recipes import PRESETS, TUTORIAL, VARIANTS
+from experiments.unets.recipes import TUTORIAL
 from experiments.unets.recipes import make_recipe as make_unet_recipe
 from tfcvae.data import TrainingData as LabelledTrainingData
 from tfcvae.model import CVAE
@@ -149,8 +148,7 @@ class LabelledNoise:
 def make_workload(name, sizes):
     """A workload by its name in `benchmarks.plan.WORKLOADS`, as large as `sizes`, a `Sizes`, says."""
     if name == "unet":
-        own = {"image_size": sizes.image_size, "filters": sizes.filters, "batch_size": sizes.batch_size}
-        return UNet(replace(PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own), sizes.unet_batches)
+        return UNet(unet_recipe(sizes), sizes.unet_batches)
     if name == "article":
         return UNet(make_unet_recipe("cpu", TUTORIAL, {"image_size": sizes.image_size}), sizes.unet_batches)
     dataset = name.removeprefix("cvae-")

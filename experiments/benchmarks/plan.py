@@ -1,13 +1,15 @@
 """What the benchmark measures: its parts, the settings that take turns, and the sizes. Imports nothing heavy."""
 
 import hashlib
+import importlib.util
 import itertools
 import json
-import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from experiments.harness.running.errors import UserError
+from experiments.unets.recipes import PRESETS as UNET_PRESETS
+from experiments.unets.recipes import VARIANTS
 
 WORKLOADS = {
     "unet": ("unet",),
@@ -19,6 +21,9 @@ WORKLOADS = {
 nothing: it measures how much memory the U-Net's input pipeline takes."""
 
 PARTS = tuple(WORKLOADS)
+
+PEERS = ("torch",)
+"""Other frameworks whose U-Net can take turns with this project's, where they are installed."""
 
 PRESETS = {
     "full": {"parts": PARTS, "settings": "all", "image_size": 128, "filters": 64, "turns": 3, "seconds": 4.0},
@@ -50,6 +55,7 @@ class Sizes:
         turns: how often each setting is timed, and `seconds` for how long each time; see `turn_seconds`.
         unet_batches: in an epoch of the U-Net.
         cvae_preset: a preset of `cvaes.recipes`, which sizes the conditional VAEs.
+        peer: a name in `PEERS` whose U-Net takes turns too, or None.
     """
 
     parts: tuple
@@ -61,6 +67,7 @@ class Sizes:
     batch_size: int
     unet_batches: int
     cvae_preset: str
+    peer: str | None = None
 
     def turn_seconds(self, workload):
         """Seconds of a turn; conditional VAEs, whose steps are short, need fewer."""
@@ -83,12 +90,18 @@ def make_sizes(preset, options, device):
 
 
 def check(options):
-    """Refuses what can't be measured: an image size that the U-Nets can't take, another backend of Keras."""
-    size, backend = options.get("image_size", 16), os.environ.get("KERAS_BACKEND") or "tensorflow"
+    """Refuses what can't be measured: an image size that the U-Nets can't take, a peer that is not installed."""
+    size, peer = options.get("image_size", 16), options.get("peer")
     if size % 16:
         raise UserError(f"--image-size must be divisible by 16, since the U-Nets halve it 4 times. Received: {size}")
-    if backend != "tensorflow":
-        raise UserError(f"the benchmark measures TensorFlow alone; unset KERAS_BACKEND. Received: {backend}")
+    if peer and importlib.util.find_spec(peer) is None:
+        raise UserError(f"--peer {peer}: that package is not installed here; install it, or leave the option out")
+
+
+def unet_recipe(sizes):
+    """The recipe of the U-Net that is measured: that of `mp-tr-bce`, as large as `sizes`, a `Sizes`, says."""
+    own = {"image_size": sizes.image_size, "filters": sizes.filters, "batch_size": sizes.batch_size}
+    return replace(UNET_PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own)
 
 
 def workloads(sizes):
@@ -102,9 +115,10 @@ class Row:
 
     Attributes:
         workload: a value in `WORKLOADS`.
-        loop: `"project"`, or `"plain"`: the article's loop, as a first program under Keras would have it.
+        loop: `"project"`; `"plain"`: the article's loop, as a first program under Keras would have it; `"torch"`.
         precision: a Keras dtype policy.
-        xla: True, False, or `"auto"`, which is Keras's default and which Keras resolves.
+        xla: True, False, or `"auto"`, which is Keras's default and which Keras resolves; of PyTorch `"compile"`, which
+            stands for `torch.compile`, or `"eager"`.
         default: whether this is how this project trains on this machine.
     """
 
@@ -117,30 +131,36 @@ class Row:
     @property
     def measures(self):
         """What is timed, in this order or, every other turn, the other way round."""
-        return ("step", "together", "inference") if self.loop == "project" else ("together",)
+        return {"project": ("step", "together", "inference"), "plain": ("together",), "torch": ("step",)}[self.loop]
 
     def __str__(self):
-        xla = {True: "XLA on", False: "XLA off", "auto": "Keras's defaults"}[self.xla]
+        xla = {True: "XLA on", False: "XLA off", "auto": "Keras's defaults"}.get(self.xla, self.xla)
         return f"{self.workload}, {self.loop} loop, {self.precision}, {xla}"
 
 
-def make_rows(workload, settings, precisions, machine):
+def make_rows(workload, sizes, precisions, machine):
     """The rows of one workload, in the order in which they take turns.
 
     Args:
         workload: a value in `WORKLOADS`.
-        settings: as in `Sizes`.
+        sizes: a `Sizes`.
         precisions: dtype policies that the machine computes in.
-        machine: dictionary with `precision` and `xla`: what this project uses here.
+        machine: dictionary with `precision`, `xla` and `backend`: what this project uses here. Under JAX, XLA is always
+            on.
     """
-    own, plain = (machine["precision"], machine["xla"]), ["auto"]
+    own, plain, with_jax = (machine["precision"], machine["xla"]), ["auto"], machine["backend"] == "jax"
     project = [own]
-    if settings == "all":
-        plain.append(not machine["xla"])  # the other way round than Keras chooses
+    if sizes.settings == "all":
+        plain += [not machine["xla"]] * (not with_jax)  # the other way round than Keras chooses
         if workload != "article":
-            project = list(itertools.product(precisions, (False, True)))
+            project = list(itertools.product(precisions, (True,) if with_jax else (False, True)))
     rows = [Row(workload, "plain", "float32", xla) for xla in plain]
-    return rows + [Row(workload, "project", *each, default=each == own) for each in project]
+    rows += [Row(workload, "project", *each, default=each == own) for each in project]
+    if sizes.peer and workload == "unet":
+        half = "mixed_bfloat16" if "mixed_bfloat16" in precisions else "float32"
+        peers = [(half, "compile"), *[(each, "eager") for each in dict.fromkeys((half, "float32"))]]
+        rows += [Row(workload, sizes.peer, *each) for each in peers[: 3 if sizes.settings == "all" else 1]]
+    return rows
 
 
 def native_precisions(device, capability=(0, 0), bfloat16=False):
@@ -163,11 +183,13 @@ def folder_name(machine, preset, options):
     """Where a machine's record lies: its name, and a tag where the command was not the plain one.
 
     Args:
-        machine: dictionary with `device`, `name` and `cores`.
+        machine: dictionary with `device`, `name`, `cores` and `backend`.
         preset: a name in `PRESETS`.
         options: fields of `Sizes` that the user set.
     """
     slug = re.sub(r"\W+", "-", f"{machine['device']} {machine['name']} {machine['cores']} cores".lower()).strip("-")
+    slug += "-jax" * (machine["backend"] == "jax")
+    options = {name: value for name, value in options.items() if name != "peer"}  # which adds rows and changes none
     if options:
         slug += f"-{hashlib.sha256(json.dumps([preset, options], sort_keys=True).encode()).hexdigest()[:6]}"
     elif preset != "full":

@@ -19,10 +19,11 @@ class ChildFailed(Exception):
 class Child:
     """A process that holds one object and calls its methods on request.
 
-    The process imports TensorFlow at once, in the background, and ends when this one does, however that happens.
+    The process makes the object at once, in the background, and ends when this one does, however that happens.
 
     Args:
-        service: the object's class as `"module:Class"`, which only the process imports.
+        service: the object's class as `"module:Class"`, which only the process imports; TensorFlow before it, unless
+            the module is PyTorch's.
         arguments: of its constructor; they must pickle.
     """
 
@@ -93,6 +94,7 @@ def _serve(line, service, arguments):
     """What the process does: builds the object, then answers calls until the other end of the line is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # or the first process would take all of a GPU's memory
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the same for JAX
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         try:
             held = _construct(service, arguments)
@@ -111,5 +113,6 @@ def _serve(line, service, arguments):
 
 def _construct(service, arguments):
     module, name = service.split(":")
-    hardware.import_tensorflow()
+    if "torch" not in module:
+        hardware.import_tensorflow()
     return getattr(importlib.import_module(module), name)(*arguments)

@@ -1,8 +1,28 @@
-"""The benchmark's arithmetic: medians of turns, and the shares that are read off them. Imports nothing heavy."""
+"""The benchmark's clock and arithmetic: rates, medians of turns, and the shares that are read off them. Imports nothing
+heavy."""
 
+import time
 from statistics import median
 
 FLOPS_OF_A_STEP = 3  # forward passes: forward, gradients with respect to inputs, gradients with respect to weights
+
+
+def rate(step, amount, seconds):
+    """Repeats a step for so many seconds, once at least.
+
+    Args:
+        step: function without arguments that returns when its work is done.
+        amount: of what a step does: images, or floating-point operations.
+        seconds: how long.
+
+    Returns:
+        Amount a second.
+    """
+    started, steps = time.perf_counter(), 0
+    while not steps or time.perf_counter() - started < seconds:
+        step()
+        steps += 1
+    return steps * amount / (time.perf_counter() - started)
 
 
 def pipeline_share(step, together):
@@ -46,9 +66,9 @@ def summarise(row, ceilings):
     """
     turns = row["turns"]
     result = {"images_per_second": {measure: median(values) for measure, values in turns.items()}}
-    if "step" in turns:
+    if {"step", "together"} <= turns.keys():
         result["pipeline_share"] = pipeline_share(turns["step"], turns["together"])
-        if row["precision"] in ceilings:
-            speed = result["images_per_second"]["step"]
-            result["ceiling_share"] = ceiling_share(speed, row["forward_flops"], ceilings[row["precision"]])
+    if "step" in turns and row["precision"] in ceilings:
+        speed = result["images_per_second"]["step"]
+        result["ceiling_share"] = ceiling_share(speed, row["forward_flops"], ceilings[row["precision"]])
     return result

@@ -35,6 +35,7 @@ other machines. Images are noise of the datasets' shapes.
 - *Input pipeline*: how much longer a step takes with it than alone, in the median of pairs of turns; below 0 is noise.
 - *First step*: compilation included. *Peak memory*: the most that the setting's process ever had in use, TensorFlow's
   own share included; on a GPU, the most of the device's memory.
+- *PyTorch* (`--peer torch`, where it is installed): the same network, batch and loss with a fused AdamW and no metrics.
 - Precisions are those that the machine computes in: half precision is left out on CPUs, where it is emulated."""
 
 SECTION_INTRODUCTION = """## Speed
@@ -117,13 +118,15 @@ def machine(record):
     """What a record's machine is called, with the folder's tag where the command was not the plain one."""
     known, folder = record["hardware"], record["folder"].rsplit("/", 1)[-1]
     count = f"{known['gpus']} x " if known["gpus"] > 1 else ""
-    tag = "" if folder.endswith("cores") else f" (`{folder.rsplit('-', 1)[-1]}`)"
-    return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{tag}"
+    backend = ", Keras on JAX" * (known.get("backend") == "jax")
+    tag = "" if folder.endswith(("cores", "cores-jax")) else f" (`{folder.rsplit('-', 1)[-1]}`)"
+    return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{backend}{tag}"
 
 
 def _xla(row):
     """Whether XLA was on; of a row that failed early, whether it was to be."""
-    return {True: "on", False: "off", "auto": "as Keras chooses"}[row.get("xla_used", row["xla"])]
+    xla = row.get("xla_used", row["xla"])
+    return {True: "on", False: "off", "auto": "as Keras chooses", "compile": "`torch.compile`"}.get(xla, xla)
 
 
 def _machine(record):
@@ -173,6 +176,8 @@ def _unhidden(part):
 def _setting(row):
     if row["loop"] == "project":
         return "**this project**" if row["default"] else "this project"
+    if row["loop"] == "torch":
+        return "PyTorch, channels last"
     return "plain program, Keras's defaults" if row["xla"] == "auto" else "plain program"
 
 
@@ -203,6 +208,12 @@ def _reading(part):
         chosen = {True: " (Keras's choice)", False: ""}
         gains = [f"{_ratio(own, row)} times with XLA {_xla(row)}{chosen[row['xla'] == 'auto']}" for row in plain]
         text.append(f"Images/s of the setting in bold against the plain program's: {', '.join(gains)}.")
+    peers = [row for row in part["rows"] if row["loop"] == "torch" and "failed" not in row]
+    if own and peers:
+        best = max(peers, key=lambda row: row["images_per_second"]["step"])
+        ratio = own["images_per_second"]["step"] / best["images_per_second"]["step"]
+        setting = f"{best['precision']}, {_xla(best)}"
+        text.append(f"Step alone against {best['framework']} at its best ({setting}): {ratio:.2f} times.")
     turns = [len(values) for row in part["rows"] if "failed" not in row for values in row["turns"].values()]
     if turns and min(turns) < max(turns):
         text.append(f"{max(turns)} turns each; where a single step takes much longer than a turn, one.")
@@ -229,11 +240,12 @@ def _memory(memory):
 
 
 def _speed(row):
-    return row["images_per_second"]["together"]
+    return row["images_per_second"].get("together")
 
 
 def _ratio(row, base):
-    return f"{_speed(row) / _speed(base):.2f}" if row and base and "failed" not in base else None
+    comparable = row and base and "failed" not in base and _speed(row)
+    return f"{_speed(row) / _speed(base):.2f}" if comparable else None
 
 
 def _percent(value, digits=0):

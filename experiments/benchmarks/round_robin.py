@@ -8,63 +8,38 @@ from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.ratios import summarise
 from experiments.harness.running.clock import duration
 
-BUILD_SECONDS = 10  # a guess at what building a model and its first steps take
 SLOW = 2  # times its seconds that a turn's single step takes: what is slower has one turn
+SERVICES = {
+    "project": "experiments.benchmarks.measurements:RowService",
+    "torch": "experiments.benchmarks.torch_peer:TorchService",
+}
+"""What measures a row, by its loop."""
 LIMIT = 900  # seconds for building or for a turn, after which a setting is given up: XLA can take long on a CPU
 
 
 class Progress:
-    """Prints what is measured, and how long the rest will take.
+    """Prints what is measured, and how long the rest will take at the pace so far.
 
     Args:
-        plan: what will be measured: by label, a guess at the seconds of a turn, and the number of turns.
+        turns: how many there are to take.
     """
 
-    def __init__(self, plan):
-        self.builds = dict.fromkeys(plan, BUILD_SECONDS)
-        self.seconds = {label: seconds for label, (seconds, _) in plan.items()}
-        self.turns = {label: turns for label, (_, turns) in plan.items()}
+    def __init__(self, turns):
+        self.turns, self.taken, self.started = turns, 0, time.perf_counter()
 
-    def built(self, label, text):
-        """A setting has been built."""
-        self.builds.pop(label, None)
-        self._print(label, text)
-
-    def measured(self, label, seconds, text):
-        """A setting has had a turn, which took so many seconds."""
-        self.builds.pop(label, None)
-        self.turns[label] -= 1
-        self.seconds[label] = seconds
-        self._print(label, text)
-
-    def failed(self, label, text):
-        """A setting is given up."""
-        self.builds.pop(label, None)
-        self.turns[label] = 0
-        self._print(label, f"failed: {text}")
-
-    def left(self):
-        """Seconds that the rest will take, about."""
-        return sum(self.builds.values()) + sum(self.turns[label] * each for label, each in self.seconds.items())
-
-    def _print(self, label, text):
-        print(f"{label} | {text} | left: {duration(self.left())}", flush=True)
+    def say(self, label, text, taken=0, given_up=0):
+        """Prints a line; so many turns were taken, or won't be."""
+        self.taken, self.turns = self.taken + taken, self.turns - given_up
+        if self.taken:
+            pace = (time.perf_counter() - self.started) / self.taken
+            text += f" | left: {duration(pace * (self.turns - self.taken))}"
+        print(f"{label} | {text}", flush=True)
 
 
-def plan_turns(sizes, machine, precisions):
-    """What `Progress` has to know of the settings that `sizes`, a `Sizes`, asks for."""
-    plan = {}
-    for workload in workloads(sizes):
-        each = sizes.turn_seconds(workload)
-        plan[machine_label(workload)] = each * (1 + len(precisions)), sizes.turns
-        for row in make_rows(workload, sizes.settings, precisions, machine):
-            plan[str(row)] = each * len(row.measures), sizes.turns
-    return plan
-
-
-def machine_label(workload):
-    """What progress lines call the machine's own figures, which a workload's settings are held against."""
-    return f"{workload}, the machine"
+def count_turns(sizes, machine, precisions):
+    """Turns that the settings take which `sizes`, a `Sizes`, asks for; in each the machine itself takes one, too."""
+    rows = [make_rows(workload, sizes, precisions, machine) for workload in workloads(sizes)]
+    return sizes.turns * sum(1 + len(each) for each in rows)
 
 
 class Turns:
@@ -83,6 +58,7 @@ class Turns:
         self.workload, self.sizes, self.rows = workload, sizes, rows
         self.seconds, self.slow = sizes.turn_seconds(workload), set()
         self.products, self.machine, self.progress = products, machine, progress
+        self.left = dict.fromkeys(rows, sizes.turns)
         names = ("loop", "precision", "xla", "default")
         self.outcomes = {row: {name: getattr(row, name) for name in names} for row in rows}
         self.ceilings, self.pipeline, self.network = {precision: [] for precision in products}, [], {}
@@ -92,13 +68,13 @@ class Turns:
         children = {}
         try:
             for row in self.rows:  # all import TensorFlow at the same time
-                children[row] = Child("experiments.benchmarks.measurements:RowService", row, self.sizes)
+                children[row] = Child(SERVICES.get(row.loop, SERVICES["project"]), row, self.sizes)
             for row, child in children.items():
                 self._attempt(row, lambda _, child: child.wait(), child)
             for row, child in children.items():
                 self._attempt(row, self._build, child)
             self.machine.call("prepare_pipeline", self.workload, self.sizes)
-            self.progress.built(machine_label(self.workload), "ready")
+            self.progress.say(f"{self.workload}, the machine", "ready")
             for turn in range(self.sizes.turns):
                 self._measure_machine(turn)
                 for row, child in children.items():
@@ -118,14 +94,14 @@ class Turns:
             function(row, *arguments)
         except ChildFailed as error:
             self.outcomes[row]["failed"] = str(error)
-            self.progress.failed(str(row), str(error))
+            self.progress.say(str(row), f"failed: {error}", given_up=self.left[row])
 
     def _build(self, row, child):
         facts = child.call("build", limit=LIMIT)
         names = ("network", "image_shape", "batch_size", "parameters", "forward_flops")
-        self.network |= {name: facts.pop(name) for name in names}
+        self.network |= {name: facts.pop(name) for name in names if name in facts}
         self.outcomes[row] |= facts | {"turns": {measure: [] for measure in row.measures}}
-        self.progress.built(str(row), f"first step, compilation included, {facts['first_step_seconds']:.1f} s")
+        self.progress.say(str(row), f"first step, compilation included, {facts['first_step_seconds']:.1f} s")
 
     def _measure(self, row, child, turn):
         turns, seconds = self.outcomes[row]["turns"], dict.fromkeys(row.measures, 0.0)
@@ -139,17 +115,17 @@ class Turns:
                 self.slow.add((row, measure))
         speeds = ", ".join(f"{measure} {turns[measure][-1]:.2f}" for measure in row.measures if seconds[measure])
         text = f"turn {turn + 1}/{self.sizes.turns} | images/s: {speeds or 'as before, too slow for another turn'}"
-        self.progress.measured(str(row), sum(seconds.values()), text)
+        self.left[row] -= 1
+        self.progress.say(str(row), text, taken=1)
 
     def _measure_machine(self, turn):
-        started = time.perf_counter()
         self.pipeline.append(self.machine.call("pipeline", self.workload, self.seconds))
         for precision, speeds in self.ceilings.items():
             speeds.append(self.machine.call("product", precision, self.seconds))
         speeds = ", ".join(f"{precision} {speeds[-1] / 1e9:.1f}" for precision, speeds in self.ceilings.items())
         text = f"turn {turn + 1}/{self.sizes.turns} | input pipeline: {self.pipeline[-1]:.1f} images/s"
         text += f", matrix product, GFLOP/s: {speeds}"
-        self.progress.measured(machine_label(self.workload), time.perf_counter() - started, text)
+        self.progress.say(f"{self.workload}, the machine", text, taken=1)
 
     def _finish(self, row, child):
         self.outcomes[row]["memory"] = child.call("memory")

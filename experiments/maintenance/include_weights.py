@@ -6,14 +6,13 @@
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
 its judges', to `tfcvae/weights/mnist-judge.keras`, `mnist-judge-plain.keras` and so on, and its feature network's, to
-`mnist-features.keras`. The SHA-256 of the weights is added to their record, as `weights_sha256`, and checked whenever
+`mnist-features.keras`; of a translator its tokenizer, to `tfnmt/weights/tatoeba.tokenizer.json`. The SHA-256 of the weights is added to their record, as `weights_sha256`, and checked whenever
 they are loaded.
 
 `--float16` stores the weights in half the space, and so do without it files that would exceed 12 MiB. The record says
 so as `weights_stored`; its scores are those of the float32 weights.
 """
 
-import errno
 import hashlib
 import json
 import sys
@@ -29,6 +28,7 @@ from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.maintenance.half_precision import in_float16  # noqa: E402
 from tfcvae import pretrained  # noqa: E402
 
+TOKENIZER = "tokenizer.json"
 MAX_MIB = 12  # a repository keeps every version for good
 
 
@@ -112,15 +112,12 @@ def _place(results, where):
     return (pretrained.WEIGHTS, name) if name != where else (results / where,)
 
 
-def check_target(target, names):
-    """Raises `UserError` where copies of these names can't be written; creates the folder."""
+def check_target(target):
+    """Raises `UserError` where copies can't be written beside each other under this name; creates the folder."""
     if not target.name or target.is_dir():
         raise UserError(f"{target} is a folder; add the name of the copies, such as {target / 'pets'}")
     if target.suffix in (".keras", ".json"):
         raise UserError(f"{target} names one of the copies; leave {target.suffix} out")
-    for name in names:
-        if target.with_name(name).is_dir():
-            raise UserError(f"{target.with_name(name)} is a folder, and a copy can't take its place")
     runs.check_writable(target.parent, "TARGET")
 
 
@@ -133,7 +130,9 @@ def include(folder, target, float16=False):
     for name, (weights, record) in models.items():
         files[f"{name}.keras"] = weights
         files[f"{name}.json"] = json.dumps(record, indent=2) + "\n"
-    check_target(target, files)
+    if (folder / TOKENIZER).exists():
+        files[f"{target.name}.{TOKENIZER}"] = (folder / TOKENIZER).read_bytes()
+    check_target(target)
     for name, content in files.items():
         runs.write_atomic(target.with_name(name), content)
     return [target.with_name(name) for name in files]
@@ -141,12 +140,7 @@ def include(folder, target, float16=False):
 
 def main():
     args = parse_arguments()
-    try:
-        print(*include(args.folder, args.target, args.float16), sep="\n")
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise UserError(f"{error.filename}: {error.strerror}") from None
+    print(*include(args.folder, args.target, args.float16), sep="\n")
 
 
 if __name__ == "__main__":

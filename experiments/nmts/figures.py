@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.harness.reporting.figures import curve_rows, new_figure, save_png
 from experiments.harness.reporting.report import read_history
-from tfnmt.tokenizer import END, START
+from tfnmt.tokenizer import END, PAD, START
 
 PANELS = {
     "loss": "training loss, smoothed, dropout on",
@@ -29,24 +29,44 @@ def draw_curves(records, results, path, title):
 
 
 def draw_attention(model, data, translations, path, title):
-    """Draws what the last block's cross-attention looks at while it writes the translations of some test sentences.
+    """Draws what the last block looks at while it writes the translations of some test sentences, short ones.
+
+    Args:
+        model: a `tfnmt.model.Transformer`.
+        data: a `ParallelText`.
+        translations: of its test split.
+        path: PNG to write.
+        title: of the figure.
+    """
+    chosen, english = _readable(data), data.corpora["test"].english
+    sentences, french = [english[i] for i in chosen], [translations[i] for i in chosen]
+    draw_sentences(model, data.tokenizer, sentences, french, path, title)
+
+
+def draw_sentences(model, tokenizer, english, french, path, title):
+    """Draws the last block's cross-attention for some sentences and their translations, a panel each.
 
     Weights are averaged over heads; a row is a French token, and shows where in the English sentence it looked.
     """
-    chosen = _readable(data)
-    figure = new_figure(4.6 * len(chosen), 4.8, f"Cross-attention, last block, mean over heads. {title}")
-    axes = figure.subplots(1, len(chosen), squeeze=False)[0]
-    for axis, i in zip(axes, chosen, strict=True):
-        source = data.tokenizer.encode([data.corpora["test"].english[i]])[0]
-        target = data.tokenizer.encode([translations[i]])[0][: 2 * TOKENS[1]]
-        tokens = [np.array([ids], np.int32) for ids in ([*source, END], [START, *target])]
-        weights = np.array(model.cross_attention(*tokens))[0].astype("float32").mean(axis=0)
-        axis.imshow(weights, cmap="Blues", vmin=0, vmax=max(0.5, weights.max()), aspect="auto")
-        names = [data.tokenizer.pieces([*ids, END]) for ids in (source, target)]
-        axis.set_xticks(range(len(names[0])), names[0], rotation=60, ha="right", fontsize=8, rotation_mode="anchor")
-        axis.set_yticks(range(len(names[1])), names[1], fontsize=8)
+    sources = [[*ids, END] for ids in tokenizer.encode(english)]
+    targets = [ids[: 2 * TOKENS[1]] for ids in tokenizer.encode(french)]
+    weights = np.array(model.cross_attention(_padded(sources), _padded([[START, *ids] for ids in targets])))
+    figure = new_figure(4.6 * len(english), 4.8, f"Cross-attention, last block, mean over heads. {title}")
+    axes = figure.subplots(1, len(english), squeeze=False)[0]
+    for axis, source, target, found in zip(axes, sources, targets, weights, strict=True):
+        found = found[:, : len(target) + 1, : len(source)].astype("float32").mean(axis=0)
+        axis.imshow(found, cmap="Blues", vmin=0, vmax=max(0.5, found.max()), aspect="auto")
+        names = [tokenizer.pieces(ids) for ids in (source, [*target, END])]
+        axis.set_xticks(range(len(source)), names[0], rotation=60, ha="right", fontsize=8, rotation_mode="anchor")
+        axis.set_yticks(range(len(target) + 1), names[1], fontsize=8)
         axis.spines[:].set_visible(False)
     save_png(figure, path)
+
+
+def _padded(rows):
+    """Rows of ids as one array, int32 `(rows, length of the longest)`."""
+    width = max(map(len, rows))
+    return np.array([[*row, *[PAD] * (width - len(row))] for row in rows], np.int32)
 
 
 def _readable(data):

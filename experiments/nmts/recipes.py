@@ -79,7 +79,7 @@ class Recipe:
 
 
 ASSIGNMENT = Recipe()
-SMALL = Recipe(layers=3, width=256, heads=4, feed_forward=512)
+SMALL = Recipe(layers=3, width=256, heads=4, feed_forward=384)
 DIGITS = replace(
     SMALL,
     layers=2,

@@ -22,7 +22,8 @@ def build_model(recipe, vocabulary_size, seed, steps, xla=False):
     names = ("layers", "width", "heads", "feed_forward", "dropout", "norm", "label_smoothing")
     model = Transformer(vocabulary_size, **{name: getattr(recipe, name) for name in names})
     rate = OneCycle(recipe.learning_rate, steps, recipe.warmup)
-    averages = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
+    averages = {"use_ema": momentum > 0, "ema_momentum": momentum}
     optimizer = keras.optimizers.Adam(rate, 0.9, 0.98, 1e-9, global_clipnorm=1.0, **averages)
     model.compile(optimizer, jit_compile=xla)
     optimizer.build(model.trainable_variables)

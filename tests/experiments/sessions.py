@@ -1,5 +1,6 @@
 """What tests of scripts share: starts of a script, in a process of its own or in this one, and what it left behind."""
 
+import contextlib
 import csv
 import json
 import math
@@ -23,7 +24,8 @@ sys.argv = sys.argv[1:]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 finally:
-    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules), "imported TensorFlow"
+    slow = {"tensorflow", "tensorflow_datasets", "keras", "matplotlib"}
+    assert not slow & set(sys.modules), "imported something slow"
 """
 
 
@@ -41,7 +43,7 @@ def start(tmp_path, *command):
 
 
 def quick(tmp_path, script, *options):
-    """Runs a script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
+    """Runs a script up to an answer for which it needs nothing slow to import, or fails with an `AssertionError`."""
     return start(tmp_path, "-c", WITHOUT_TENSORFLOW, script, *options)
 
 
@@ -52,9 +54,10 @@ class Session:
         results: folder of its results.
         command: what follows `python`, but for `--results`.
         errors: file for what it writes to stderr; by default beside its results.
+        alone: give it, and what it starts, a session of its own; see `processes`.
     """
 
-    def __init__(self, results, *command, errors=None):
+    def __init__(self, results, *command, errors=None, alone=False):
         self.results, self.lines = results, []
         self.errors = errors or results.with_suffix(".stderr")
         with open(self.errors, "w") as errors:
@@ -64,6 +67,7 @@ class Session:
                 stderr=errors,
                 text=True,
                 cwd=ROOT,
+                start_new_session=alone,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore Ctrl-C
             )
 
@@ -106,6 +110,22 @@ class Session:
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
+
+    def processes(self):
+        """Ids of the processes of its session that are running, its own among them."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, _, _, session = stat.read_text().rsplit(")", 1)[1].split()[:4]
+                found += [int(stat.parent.name)] * (int(session) == self.process.pid and state != "Z")
+        return found
+
+    def has_left_nothing(self):
+        """Whether none of its processes is running any more, after a minute at most."""
+        deadline = time.monotonic() + 60
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return not self.processes()
 
     def stderr(self):
         return self.errors.read_text()

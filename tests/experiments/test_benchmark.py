@@ -12,32 +12,18 @@ import pytest
 from experiments.benchmark import overrides, parse_arguments
 from experiments.benchmarks import round_robin
 from experiments.benchmarks.memory import MIB, peak_memory
-from experiments.benchmarks.plan import Row, folder_name, make_rows, make_sizes, native_precisions, workloads
+from experiments.benchmarks.plan import Row, check, folder_name, make_rows, make_sizes, native_precisions, workloads
 from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.ratios import ceiling_share, pipeline_share, summarise
-from experiments.benchmarks.round_robin import Progress, Turns, plan_turns
+from experiments.benchmarks.round_robin import Progress, Turns, count_turns
+from experiments.harness.running.errors import UserError
+from tests.experiments.sessions import quick
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "benchmark.py"
 CPU = {"device": "CPU", "name": "AMD EPYC (TM)", "cores": 2, "precision": "mixed_bfloat16", "xla": False}
+CPU |= {"backend": "tensorflow"}
 GPU = CPU | {"device": "GPU", "name": "Tesla", "xla": True}
-
-WITHOUT_TENSORFLOW = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    assert not {"tensorflow", "keras"} & set(sys.modules), "imported TensorFlow"
-"""
-
-
-def quick(tmp_path, *options, **environment):
-    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(SCRIPT), *map(str, options)]
-    env = {**os.environ, **environment}
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=env)
-
 
 # Options
 
@@ -50,19 +36,22 @@ def quick(tmp_path, *options, **environment):
         (["--seconds", "-1"], "error: argument --seconds: must be at least 0, and finite, received -1"),
         (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times. Rec"),
         (["--results", "file/x"], "error: Can't write to file/x: Not a directory."),
+        (["--peer", "mxnet"], "error: argument --peer: invalid choice: 'mxnet'"),
     ],
 )
 def test_options_that_cannot_work(tmp_path, options, line):
     (tmp_path / "file").write_text("")
-    done = quick(tmp_path, *options)
+    done = quick(tmp_path, SCRIPT, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(line)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_another_backend_is_refused(tmp_path):
-    done = quick(tmp_path, KERAS_BACKEND="jax")
-    assert done.returncode == 2 and done.stderr.startswith("error: the benchmark measures TensorFlow alone")
+def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--peer torch: that package is not installed"):
+        check({"peer": "torch"})
+    check({"image_size": 32})
 
 
 def test_sizes_are_the_presets_the_devices_and_the_users():
@@ -82,6 +71,7 @@ def test_a_record_lies_under_the_machines_name_and_a_tag_of_what_is_not_plain():
     assert folder_name(CPU, "full", {}) == "cpu-amd-epyc-tm-2-cores"
     assert folder_name(CPU, "quick", {}) == "cpu-amd-epyc-tm-2-cores-quick"
     tagged = {folder_name(CPU, preset, {"turns": turns}) for preset in ("full", "quick") for turns in (1, 2)}
+    assert folder_name(CPU | {"backend": "jax"}, "full", {"peer": "torch"}) == "cpu-amd-epyc-tm-2-cores-jax"
     assert len(tagged) == 4 and folder_name(CPU, "full", {"turns": 1}) in tagged
     assert all(name.startswith("cpu-amd-epyc-tm-2-cores-") and len(name) == 30 for name in tagged)
 
@@ -103,12 +93,16 @@ def test_precisions_are_those_that_the_hardware_computes_in(device, capability, 
     assert native_precisions(device, capability, bfloat16) == precisions
 
 
+def make(workload, settings, precisions, machine, peer=None):
+    return make_rows(workload, make_sizes("full", {"settings": settings, "peer": peer}, "CPU"), precisions, machine)
+
+
 def settings(rows):
     return [(row.loop, row.precision, row.xla) for row in rows]
 
 
 def test_all_settings_are_every_precision_with_and_without_xla_beside_two_plain_programs():
-    rows = make_rows("unet", "all", ["float32", "mixed_bfloat16"], CPU)
+    rows = make("unet", "all", ["float32", "mixed_bfloat16"], CPU)
     assert settings(rows) == [
         ("plain", "float32", "auto"),
         ("plain", "float32", True),
@@ -118,15 +112,26 @@ def test_all_settings_are_every_precision_with_and_without_xla_beside_two_plain_
         ("project", "mixed_bfloat16", True),
     ]
     assert [row.default for row in rows] == [False, False, False, False, True, False]
-    on_gpu = make_rows("unet", "all", ["float32", "mixed_float16", "mixed_bfloat16"], GPU)
+    on_gpu = make("unet", "all", ["float32", "mixed_float16", "mixed_bfloat16"], GPU)
     assert settings(on_gpu)[1] == ("plain", "float32", False) and len(on_gpu) == 8
     assert [(row.precision, row.xla) for row in on_gpu if row.default] == [("mixed_bfloat16", True)]
 
 
 def test_the_article_and_a_quick_look_have_this_projects_setting_alone():
     own = ("project", "mixed_bfloat16", False)
-    assert settings(make_rows("article", "all", ["float32", "mixed_bfloat16"], CPU))[2:] == [own]
-    assert settings(make_rows("unet", "default", ["float32"], CPU)) == [("plain", "float32", "auto"), own]
+    assert settings(make("article", "all", ["float32", "mixed_bfloat16"], CPU))[2:] == [own]
+    assert settings(make("unet", "default", ["float32"], CPU)) == [("plain", "float32", "auto"), own]
+
+
+def test_under_jax_xla_is_always_on_and_a_peer_is_a_row_of_the_unet_alone():
+    jax = CPU | {"backend": "jax", "xla": True}
+    rows = make("unet", "all", ["float32", "mixed_bfloat16"], jax, "torch")
+    project = [("project", "float32", True), ("project", "mixed_bfloat16", True)]
+    eager = [("torch", "mixed_bfloat16", "eager"), ("torch", "float32", "eager")]
+    assert settings(rows) == [("plain", "float32", "auto"), *project, ("torch", "mixed_bfloat16", "compile"), *eager]
+    assert rows[3].measures == ("step",) and str(rows[3]) == "unet, torch loop, mixed_bfloat16, compile"
+    assert settings(make("unet", "default", ["float32"], CPU, "torch"))[2:] == [("torch", "float32", "compile")]
+    assert "torch" not in {row.loop for row in make("cvae-mnist", "all", ["float32"], CPU, "torch")}
 
 
 # Arithmetic
@@ -153,6 +158,8 @@ def test_a_row_is_summarised_by_its_median_turns():
         "ceiling_share": 0.75,
     }
     assert "ceiling_share" not in summarise(row, {"bfloat16": 160.0})
+    alone = {"precision": "float32", "forward_flops": 10, "turns": {"step": [4.0]}}  # a peer's
+    assert summarise(alone, {"float32": 160.0}) == {"images_per_second": {"step": 4.0}, "ceiling_share": 0.75}
     assert summarise({"turns": {"together": [1.0, 9.0, 2.0]}}, {}) == {"images_per_second": {"together": 2.0}}
 
 
@@ -198,8 +205,8 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
     monkeypatch.setattr(round_robin, "Child", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
     sizes = make_sizes("full", {"parts": ("unet",), "turns": 3, "seconds": 0.01}, "CPU")
-    rows = make_rows("unet", "all", ["float32"], CPU | {"precision": "float32"})
-    progress = Progress(plan_turns(sizes, CPU | {"precision": "float32"}, ["float32"]))
+    rows = make_rows("unet", sizes, ["float32"], CPU | {"precision": "float32"})
+    progress = Progress(count_turns(sizes, CPU | {"precision": "float32"}, ["float32"]))
     products = {"float32": {"side": 64, "dtype": "float32"}}
     part = Turns("unet", sizes, rows, products, Scripted("machine"), progress).run()
 
@@ -224,15 +231,15 @@ def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(mon
     assert output.splitlines()[-1].endswith("left: 0m00s")
 
 
-def test_time_left_is_guessed_first_and_measured_then():
-    progress = Progress({"a": (10, 3), "b": (1, 2)})
-    guess = round_robin.BUILD_SECONDS
-    assert progress.left() == 2 * guess + 32
-    progress.built("a", "")
-    progress.measured("a", 20, "")
-    assert progress.left() == guess + 2 * 20 + 2
-    progress.failed("b", "")
-    assert progress.left() == 40
+def test_time_left_goes_by_the_pace_so_far(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    progress = Progress(5)
+    progress.say("a", "built")
+    clock[0] = 20.0
+    progress.say("a", "fast", taken=1)
+    progress.say("b", "failed", given_up=2)
+    assert capsys.readouterr().out.splitlines() == ["a | built", "a | fast | left: 1m20s", "b | failed | left: 0m40s"]
 
 
 # Processes

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import networks
-from experiments.benchmarks.measurements import PlainLoop, ProjectLoop, rate
+from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
-from experiments.benchmarks.plan import make_sizes
+from experiments.benchmarks.plan import Row, make_sizes
+from experiments.benchmarks.ratios import rate
 
 SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
 
@@ -83,6 +84,18 @@ def test_rate_is_amount_by_time_and_at_least_one_step(monkeypatch):
     assert rate(step, 8, 0) == 4.0 and clock[0] == 2.0
     assert rate(step, 8, 5) == 4.0 and clock[0] == 8.0  # three steps of 2 s
     assert rate(step, 8, 6) == 4.0 and clock[0] == 14.0
+
+
+def test_the_peer_trains_the_same_network():
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from experiments.benchmarks.torch_peer import TorchService
+
+    sizes = make_sizes("quick", SIZES, "CPU")
+    own = make_workload("unet", sizes).model(False)
+    service = TorchService(Row("unet", "torch", "float32", "eager"), sizes)
+    assert service.build()["parameters"] == own.count_params()
+    losses = [service.step() for _ in range(30)]
+    assert losses[-1] < losses[0] and service.measure("step", 0) > 0
 
 
 def test_work_of_a_conditional_vae_is_its_encoders_and_its_decoders():

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.benchmarks import report as benchmark_report
 from experiments.harness.reporting import report
-from experiments.maintenance.readme import fill_tables
+from experiments.maintenance.readme import fill
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -17,14 +17,14 @@ MIB = 2**20
 
 
 def row(loop, precision, xla, speeds, default=False, **more):
-    measures = ("step", "together", "inference") if loop == "project" else ("together",)
+    measures = {"project": ("step", "together", "inference"), "plain": ("together",), "torch": ("step",)}[loop]
     speeds = dict(zip(measures, speeds, strict=True))
     return {
         "loop": loop,
         "precision": precision,
         "xla": xla,
         "default": default,
-        "xla_used": xla is True,
+        **({} if loop == "torch" else {"xla_used": xla is True}),
         "first_step_seconds": 12.34,
         "turns": {measure: [speed] * 3 for measure, speed in speeds.items()},
         "memory": {"start": 400 * MIB, "peak": 2500 * MIB},
@@ -124,6 +124,27 @@ def test_the_page_holds_the_records_figures():
     assert "turns each" not in text
 
 
+def test_a_peer_is_held_against_the_step_alone():
+    record = copy.deepcopy(RECORD) | {"folder": "benchmark/cpu-amd-epyc-2-cores-jax"}
+    record["hardware"] |= {"backend": "jax"}
+    peers = [("mixed_bfloat16", "compile", 4.0), ("float32", "eager", 1.5)]
+    record["workloads"]["unet"]["rows"] += [
+        row("torch", precision, how, [speed], framework="PyTorch 2.14.0", ceiling_share=0.64)
+        for precision, how, speed in peers
+    ]
+    text = benchmark_report.page([record])
+    assert "\n## CPU, AMD EPYC, 2 cores, Keras on JAX\n" in text
+    assert "against PyTorch 2.14.0 at its best (mixed_bfloat16, `torch.compile`): 1.27 times." in text  # 5.1 / 4
+    compiled, eager = table(text, "step alone")[-2:]
+    assert (compiled["setting"], compiled["XLA"], eager["XLA"]) == (
+        "PyTorch, channels last",
+        "`torch.compile`",
+        "eager",
+    )
+    assert (compiled["step alone"], compiled["images/s"], compiled["× plain"]) == ("4.00", "–", "–")
+    assert compiled["of ceiling"] == "64 %"
+
+
 def test_the_pipelines_memory_is_told_by_cache_and_size():
     memory, none = table(benchmark_report.page([RECORD | {"folder": FOLDER}]), "cache")
     assert list(memory.values()) == ["`memory`", "230", "810", "150"]
@@ -167,7 +188,7 @@ def test_the_readme_can_hold_the_summarys_table(tmp_path):
     folder = tmp_path / FOLDER
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(RECORD))
-    text = fill_tables("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
+    text = fill("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
     assert table(text, "machine")[0]["× plain"] == "2.50 (XLA off)" and "old" not in text
 
 

@@ -2,16 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
 from experiments import benchmark
 from experiments.benchmarks.plan import Row, make_sizes
-from tests.experiments.sessions import ROOT, read, run_here
+from tests.experiments.sessions import Session, read, run_here
 
 SMALL = ["--image-size", "16", "--filters", "1", "--batch-size", "2", "--turns", "2", "--seconds", "0.05"]
 SMALL += ["--settings", "default"]
@@ -68,62 +64,19 @@ with Child("tests.experiments.test_benchmark:Service", 12) as child:
 """
 
 
-def start(*command):
-    """Runs Python in a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, *map(str, command)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=ROOT,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore Ctrl-C
-    )
-
-
-def processes_of(session):
-    """Ids of the processes that a session has left."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session and fields[0] != "Z":
-            found.append(int(stat.parent.name))
-    return found
-
-
-def assert_nothing_left_of(session):
-    deadline = time.monotonic() + 60
-    while processes_of(session) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert processes_of(session) == []
-
-
-def wait_for(run, text):
-    for line in run.stdout:
-        if text in line:
-            return
-    pytest.fail(f"ended without {text!r}")
-
-
 def test_a_run_that_is_interrupted_leaves_nothing_behind(tmp_path):
-    run = start(benchmark.__file__, *SMALL, "--parts", "unet", "--turns", "1000", "--results", tmp_path)
-    wait_for(run, "turn 1/1000")
-    assert len(processes_of(run.pid)) >= 4  # this one, the machine's, and one a setting
-    os.killpg(run.pid, signal.SIGINT)  # as Ctrl-C does
-    output, _ = run.communicate(timeout=60)
-    assert run.returncode == 130
-    assert output.splitlines()[-1] == "interrupted: nothing was written" and "Traceback" not in output
-    assert_nothing_left_of(run.pid)
-    assert list(tmp_path.iterdir()) == []
+    options = [*SMALL, "--parts", "unet", "--turns", "1000"]
+    with Session(tmp_path / "results", benchmark.__file__, *options, alone=True) as run:
+        run.wait_for("turn 1/1000")
+        assert len(run.processes()) >= 4  # this one, the machine's, and one a setting
+        os.killpg(run.process.pid, signal.SIGINT)  # as Ctrl-C does
+        assert run.finish() == 130 and run.stderr() == "interrupted: nothing was written\n"
+        assert run.has_left_nothing() and list((tmp_path / "results").iterdir()) == []
 
 
-def test_processes_end_with_the_one_that_started_them():
-    parent = start("-c", PARENT)
-    wait_for(parent, "ready")
-    assert len(processes_of(parent.pid)) >= 2
-    parent.kill()
-    parent.communicate()
-    assert_nothing_left_of(parent.pid)
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    with Session(tmp_path / "results", "-c", PARENT, alone=True) as parent:
+        parent.wait_for("ready")
+        assert len(parent.processes()) >= 2
+        parent.kill()
+        assert parent.has_left_nothing()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.errors import UserError, first_line, run_main
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +57,16 @@ def test_a_script_ends_with_status_2_and_no_traceback():
     code = "from experiments.harness.running.errors import *\ndef main(): raise UserError('wrong')\nrun_main(main)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: wrong\n")
+
+
+@pytest.mark.parametrize(
+    "message, line",
+    [
+        ("{{node add}} Out of memory [Op:AddV2]\nmore", "Out of memory"),
+        ('in user code:\n\n    File "a.py", line 3\n\n    TypeError: no image\n', "TypeError: no image"),
+        ("", "ValueError"),
+        (300 * "x", 200 * "x"),
+    ],
+)
+def test_one_line_says_what_is_wrong(message, line):
+    assert first_line(ValueError(message)) == line

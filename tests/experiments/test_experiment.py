@@ -100,8 +100,9 @@ def untimed(results, variant, seed=0):
 def finished(tmp_path_factory):
     """A results folder in which both models are trained."""
     results = tmp_path_factory.mktemp("finished") / "results"
-    experiment = Fit(results)
-    assert (experiment.run(), experiment.wrapped) == (0, 1)
+    experiment, records = Fit(results), []
+    assert experiment.run(after_model=lambda: records.append(len(list(results.rglob("record.json"))))) == 0
+    assert (experiment.wrapped, records) == (1, [1])  # after each model but the last
     assert experiment.built == [("flat", 0), ("steep", 0)]  # in the order asked for
     return results
 

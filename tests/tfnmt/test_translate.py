@@ -42,7 +42,7 @@ def test_eight_sentences_are_translated_exactly(learned, beam):
     done = []
     translator = Translator(*learned, beam=beam)
     assert translator.translate(list(PAIRS), done.append) == FRENCH
-    assert done[-1] == 8 and done == sorted(done)
+    assert done[-1] == 1 and done == sorted(done)
 
 
 def test_order_and_batches_change_nothing(learned):
@@ -57,6 +57,19 @@ def test_any_input_is_answered(learned):
     assert translations[:2] == ["", ""] and translations[-1] == FRENCH[3]
     assert all(isinstance(text, str) for text in translations)
     assert Translator(*learned).translate([]) == []
+
+
+def test_long_text_is_cut_where_sentences_end(learned):
+    translator = Translator(*learned, beam=1, longest=30)
+    text = "Two dogs run. Fire! Two dogs run. Fire! Yes. Fire! Two dogs run. Fire!"
+    (ids,) = learned[1].encode([text])
+    parts = translator._parts(ids)
+    assert [i for part in parts for i in part] == ids and max(map(len, parts)) <= 29
+    assert len(parts) > 1 and all(learned[1].decode(part).endswith((".", "!")) for part in parts)
+    (word,) = learned[1].encode(["x" * 100])
+    assert [len(part) for part in translator._parts(word)] == [29, 29, 29, 13]
+    (words,) = learned[1].encode(["dogs " * 30])
+    assert all(learned[1].decode(part).startswith(" dogs") for part in translator._parts(words)[1:])
 
 
 def test_bad_beam(learned):

@@ -34,9 +34,13 @@ def run_main(main):
 
 
 def first_line(error):
-    """The first line of an error's message, without TensorFlow's node names, 200 characters at most."""
+    """The line of an error's message that says what is wrong, without TensorFlow's node names, 200 characters at most.
+
+    It is the first one, but the last one where TensorFlow tells first where in the user's code that was.
+    """
     lines = re.sub(r"\{\{.*?\}\}| \[Op:.*", "", str(error)).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    line = lines[-1 if lines[0] == "in user code:" else 0].strip() if lines else type(error).__name__
+    return line[:200]
 
 
 def _exit(line, status):

@@ -85,8 +85,13 @@ class Experiment:
         """The models that are still to train; with `force`, all."""
         return [m for m in self.configurations if force or not runs.is_finished(runs.seed_folder(self.folder, *m))]
 
-    def run(self, force=False):
-        """Trains what is left, then wraps up; returns the exit code, 1 where a model diverged."""
+    def run(self, force=False, after_model=None):
+        """Trains what is left, then wraps up; returns the exit code, 1 where a model diverged.
+
+        Args:
+            force: train again what is finished.
+            after_model: called, without arguments, after each model's record but the last.
+        """
         diverged = []
         with runs.lock(self.folder), datasets.naming_damage(self.choice):
             runs.remove_temporary(self.folder)
@@ -98,6 +103,8 @@ class Experiment:
             for variant, seed in left:
                 try:
                     self._train_one(variant, seed, clock, force)
+                    if after_model and (variant, seed) != left[-1]:
+                        after_model()
                 except TrainingDiverged as error:
                     diverged.append(variant)
                     remedy = "a lower learning rate" if self.machine.precision == "float32" else "--precision float32"

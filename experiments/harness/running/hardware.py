@@ -165,7 +165,7 @@ def decide(precision="auto", strategy="none"):
     backend = keras.backend.backend()
     if backend not in BACKENDS:
         raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)} for this script. Received: {backend}")
-    gpus = _tensorflow_gpus() if backend == "tensorflow" else _jax_gpus()
+    gpus = find_gpus(backend)
     if precision != "auto":
         policy, reason = precision, "as asked"
     elif gpus:
@@ -182,8 +182,12 @@ def decide(precision="auto", strategy="none"):
     return Hardware(device, name, cores(), len(gpus), policy, xla, reason, strategy, replicas, backend)
 
 
+def find_gpus(backend):
+    """Name and compute capability of each GPU that a backend sees."""
+    return _tensorflow_gpus() if backend == "tensorflow" else _jax_gpus()
+
+
 def _tensorflow_gpus():
-    """Name and compute capability of each GPU."""
     import tensorflow as tf
 
     details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]

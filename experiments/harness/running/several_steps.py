@@ -34,7 +34,6 @@ class SeveralSteps:
 
     def __init__(self, model, steps=1):
         self.model, self.steps = model, steps
-        self._built = False
         self._one = jax.jit(self._step, donate_argnums=0)
         self._several = jax.jit(lambda state, stack: lax.scan(self._step, state, stack), donate_argnums=0)
 
@@ -48,29 +47,40 @@ class SeveralSteps:
         Returns:
             The metrics of the epoch, floats by name.
         """
+        return self.run(self.stacks(batches.as_numpy_iterator()), on_loss)
+
+    def run(self, stacks, on_loss=None):
+        """Trains on what `stacks` yields; `on_loss` may return True to end that. Returns the metrics."""
+        stacks = iter(stacks)
+        first = next(stacks)
+        self._build_metrics(*first)
         self.model.reset_metrics()
-        if not self._built:  # metrics get their variables from the first batch, as at the start of every Keras `fit`
-            self.model._symbolic_build(data_batch=next(batches.as_numpy_iterator()))
-            self._built = True
         variables = self._variables()
         state = tuple([v.value for v in part] for part in variables)
         done, waiting = 0, None
-        for stack, count in self._stacks(batches):
+        for stack, count in itertools.chain([first], stacks):
             if count == 1:
                 state, loss = self._one(state, stack)
             else:
                 state, losses = self._several(state, stack)
                 loss = losses[-1]
-            if waiting and on_loss:
-                on_loss(*_read(waiting))  # of the call before: waiting for this one's would leave the device idle
+            # The loss of the call before: waiting for this one's would leave the device idle.
+            ended = waiting and on_loss and on_loss(*_read(waiting))
             done += count
             waiting = done, loss
+            if ended:
+                break
         for part, values in zip(variables, state, strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)
         if waiting and on_loss:
             on_loss(*_read(waiting))
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
+
+    def _build_metrics(self, stack, count):
+        """Creates the variables of metrics and loss as `fit` does, since a compiled step can't."""
+        batch = stack if count == 1 else keras.tree.map_structure(lambda array: array[0], stack)
+        self.model._symbolic_build(data_batch=batch)
 
     def _variables(self):
         m = self.model
@@ -80,9 +90,9 @@ class SeveralSteps:
         logs, state = self.model.train_step(state, batch)
         return state, logs["loss"]
 
-    def _stacks(self, batches):
+    def stacks(self, batches):
         """Runs of batches of equal shapes, each as long as a call takes or one batch; with how many there are."""
-        for _, run in itertools.groupby(batches.as_numpy_iterator(), _shapes):
+        for _, run in itertools.groupby(batches, _shapes):
             while group := list(itertools.islice(run, self.steps)):
                 if len(group) == self.steps > 1:
                     yield keras.tree.map_structure(lambda *arrays: jax.device_put(np.stack(arrays)), *group), len(group)

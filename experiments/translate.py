@@ -1,0 +1,103 @@
+"""Translates English into French: the sentences named, the lines of a file, or those of standard input.
+
+    python experiments/translate.py "Two dogs run." "Where is the station?"
+    python experiments/translate.py letter.txt
+    echo "Two dogs run." | python experiments/translate.py
+
+Works at once with the weights that come with the repository. Translations go to standard output, a line each; an empty
+line stays empty. A text that names an existing file is read as one.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running.errors import UserError, first_line, run_main  # noqa: E402
+from experiments.harness.running.parser import Parser  # noqa: E402
+from tfnmt import pretrained  # noqa: E402
+from tfnmt.corpora import read_lines  # noqa: E402
+
+LONGEST = 64  # tokens of a sentence: the included model has seen hardly any longer one
+BATCH = 500  # lines that are translated before the first of them are printed
+
+
+def parse_arguments(argv=None):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("texts", nargs="*", metavar="TEXT", help="a sentence, or a text file with one a line (default: standard input)")
+    add("--weights", type=Path, metavar="FILE",
+        help="your own model.keras, with its tokenizer.json beside it (default: the included)")  # fmt: skip
+    add("--beam", type=runs.whole(1), default=5, help="width of the beam; 1 is greedy search (default: %(default)s)")
+    add("--penalty", type=runs.number(0), default=1.0, help="of length; 0 prefers short translations")
+    return parser.parse_args(argv)
+
+
+def read_texts(texts):
+    """The lines to translate, in order; raises `UserError` for a file that is no text."""
+    lines = []
+    for text in texts:
+        try:
+            is_file = os.path.isfile(text)
+        except ValueError:  # a zero byte
+            is_file = False
+        if is_file:
+            try:
+                lines += read_lines(text)
+            except (ValueError, OSError) as error:
+                raise UserError(f"can't read {text}: {first_line(error)}") from None
+        else:
+            lines += text.splitlines() or [""]
+    return lines
+
+
+def read_input():
+    """The lines of standard input."""
+    if sys.stdin.isatty():
+        print("Type English, a sentence a line; Ctrl-D ends.", file=sys.stderr)
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"standard input is not UTF-8 text ({error})") from None
+
+
+def load(weights):
+    """Imports TensorFlow and loads a model with its tokenizer; says on standard error which."""
+    names = pretrained.included()
+    if not weights and not names:
+        raise UserError("no weights are included; train a model with experiments/nmt.py, then name it with --weights")
+    if weights and not weights.is_file():
+        raise UserError(f"{weights} does not exist")
+    print("Starting TensorFlow ...", file=sys.stderr, flush=True)
+    hardware.import_tensorflow()
+    try:
+        if weights:
+            return pretrained.load_trained(weights)
+        record = pretrained.read_record(names[0])
+        loaded = pretrained.load(names[0])
+    except (ValueError, OSError) as error:
+        raise UserError(f"can't load {weights or 'the included weights'}: {first_line(error)}") from None
+    print(f"Model: {record['variant']}, trained on {record['dataset']}, test BLEU {record['test']['bleu']:.1f}",
+          file=sys.stderr)  # fmt: skip
+    return loaded
+
+
+def main():
+    args = parse_arguments()
+    lines = read_texts(args.texts) if args.texts else read_input()
+    if not any(line.strip() for line in lines):
+        raise UserError("there is no text to translate")
+    model, tokenizer = load(args.weights)
+    from tfnmt.translate import Translator
+
+    translator = Translator(model, tokenizer, args.beam, args.penalty, longest=LONGEST)
+    for start in range(0, len(lines), BATCH):
+        for text in translator.translate(lines[start : start + BATCH]):
+            print(text, flush=True)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,70 @@
+"""`translate.py`: sentences, files and standard input; a line for every mistake."""
+
+import io
+import sys
+
+import pytest
+
+from experiments import translate
+from tests.experiments.sessions import ROOT, quick, run_here
+
+SCRIPT = ROOT / "experiments" / "translate.py"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A model that has learned nothing, with its tokenizer."""
+    import keras
+
+    from tfnmt.model import Transformer
+    from tfnmt.tokenizer import Tokenizer
+
+    keras.utils.set_random_seed(0)
+    folder, tokenizer = tmp_path_factory.mktemp("weights"), Tokenizer.train(["two dogs run", "deux chiens"], 300)
+    (folder / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    Transformer(tokenizer.size, layers=1, width=16, heads=2, feed_forward=16).save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def feed(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+def test_a_line_for_each_line(tmp_path, monkeypatch, capfd, weights):
+    (tmp_path / "letter.txt").write_text("Two dogs.\n\n🙂 Ελληνικά\n", encoding="utf-8")
+    options = ["Two dogs run.", tmp_path / "letter.txt", "word " * 300, "--weights", weights, "--beam", "1"]
+    status, out, err = run_here(monkeypatch, capfd, translate, *options)
+    assert status is None and err == "Starting TensorFlow ...\n"
+    assert out.count("\n") == 5 and out.split("\n")[2] == ""
+    feed(monkeypatch, b"Two dogs run.\r\nTwo dogs run.\n")
+    status, again, _ = run_here(monkeypatch, capfd, translate, "--weights", weights, "--beam", "1")
+    assert status is None and again == 2 * f"{out.splitlines()[0]}\n"
+
+
+def test_bad_weights(tmp_path, monkeypatch, capfd, weights):
+    (tmp_path / "model.keras").write_bytes(weights.read_bytes()[:1000])
+    status, _, err = run_here(monkeypatch, capfd, translate, "Hello.", "--weights", tmp_path / "model.keras")
+    assert status == 2 and "can't load" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x89PNG"])
+def test_binary_input(tmp_path, monkeypatch, capfd, content):
+    (tmp_path / "photo.png").write_bytes(content)
+    status, _, err = run_here(monkeypatch, capfd, translate, tmp_path / "photo.png")
+    assert status == 2 and err.startswith(f"error: can't read {tmp_path / 'photo.png'}: ") and err.count("\n") == 1
+    feed(monkeypatch, content)
+    status, _, err = run_here(monkeypatch, capfd, translate)
+    assert status == 2 and err.startswith("error: standard input is not UTF-8 text") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["", " "], "there is no text to translate"),
+        (["Hello.", "--weights", "nowhere.keras"], "nowhere.keras does not exist"),
+        (["--beem", "3", "Hello."], "did you mean --beam?"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(tmp_path, options, message):
+    done = quick(tmp_path, SCRIPT, *options)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1

@@ -1,0 +1,88 @@
+"""The translator that comes with this package: its weights, tokenizer and record.
+
+Keras is imported only to load.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from tfnmt.tokenizer import Tokenizer
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Holds `<name>.keras`, `<name>.tokenizer.json` and `<name>.json`, the record."""
+
+TOKENIZER = ".tokenizer.json"
+
+
+def included():
+    """The names of the corpora whose models are included, sorted."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.keras"))
+
+
+def read_record(name):
+    """The record of an included model: what it was trained on, by which command, and how it scores.
+
+    Raises:
+        ValueError: for a name that is not in `included()`; the message lists the known.
+    """
+    return json.loads(_path(name).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def load(name, dtype="float32"):
+    """Loads the included transformer of a corpus, for translation, and its tokenizer.
+
+    Args:
+        name: one of `included()`.
+        dtype: precision policy to compute in.
+
+    Returns:
+        `(model, tokenizer)`: a `tfnmt.model.Transformer`, not compiled, and a `tfnmt.tokenizer.Tokenizer`.
+
+    Raises:
+        ValueError: for another name, and for weights that are not those of their record.
+
+    Example:
+
+    >>> Translator(*load("tatoeba")).translate(["Where is the station?"])
+    ['Où est la gare\u202f?']
+    """
+    path = _path(name)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != read_record(name)["weights_sha256"]:
+        raise ValueError(f"{path} is not the file of its record, {path.stem}.json; restore both")
+    return with_dtype(_loaded(path), dtype), Tokenizer.load(path.with_name(f"{path.stem}{TOKENIZER}"))
+
+
+def load_trained(path, dtype="float32"):
+    """As `load`, of a `model.keras` that has its `tokenizer.json` beside it, as training leaves them.
+
+    Raises:
+        ValueError: for files that hold no such model; `OSError` where one is missing.
+    """
+    path = Path(path)
+    return with_dtype(_loaded(path), dtype), Tokenizer.load(path.with_name("tokenizer.json"))
+
+
+def with_dtype(model, dtype):
+    """A copy of a transformer with another precision policy, such as `"float32"` of one trained in mixed precision."""
+    copy = type(model).from_config({**model.get_config(), "dtype": dtype})
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _loaded(path):
+    import keras
+
+    from tfnmt.model import Transformer
+
+    model = keras.models.load_model(path, compile=False)
+    if not isinstance(model, Transformer):
+        raise ValueError(f"{path} holds no transformer")
+    return model
+
+
+def _path(name):
+    path = WEIGHTS / f"{name}.keras"
+    if not path.is_file():
+        raise ValueError(f"Weights are included of {', '.join(included()) or 'no corpus'}. Received: {name!r}")
+    return path
