@@ -6,8 +6,8 @@
 
 copies `model.keras` and `record.json` of a run to `tfseg/weights/pets.keras` and `pets.json`; of a conditional VAE also
 its judges', to `tfcvae/weights/mnist-judge.keras`, `mnist-judge-plain.keras` and so on, and its feature network's, to
-`mnist-features.keras`; of a translator its tokenizer, to `tfnmt/weights/tatoeba.tokenizer.json`. The SHA-256 of the weights is added to their record, as `weights_sha256`, and checked whenever
-they are loaded.
+`mnist-features.keras`; of a translator its tokenizer, to `tfnmt/weights/tatoeba.tokenizer.json`. The SHA-256 of the
+weights is added to their record, as `weights_sha256`, and checked whenever they are loaded.
 
 `--float16` stores the weights in half the space, and so do without it files that would exceed 12 MiB. The record says
 so as `weights_stored`; its scores are those of the float32 weights.
