@@ -109,7 +109,8 @@ def check_recipes(args, options):
 
 def check_weights(variants):
     """Refuses variants that start from weights that are not installed."""
-    pretrained = [name for name in variants if name in VARIANTS and VARIANTS[name].weights]
+    parts = ("efficientnet-lite0", "imagenet")
+    pretrained = [v for v in variants if v in VARIANTS and (VARIANTS[v].down, VARIANTS[v].weights) == parts]
     if pretrained and importlib.util.find_spec(WEIGHTS_PACKAGE) is None:
         raise UserError(
             f"{pretrained[0]} starts from ImageNet's weights, which are not installed; run: "
