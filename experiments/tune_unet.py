@@ -14,18 +14,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.data import datasets  # noqa: E402
 from experiments.harness.running.errors import run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.harness.running.start import start  # noqa: E402
 from experiments.searches.options import add_options, check_options  # noqa: E402
+from experiments.unets import sources  # noqa: E402
 from experiments.unets.recipes import PRESETS, pick_preset  # noqa: E402
 
 
 def parse_arguments(argv=None):
     parser = Parser(__doc__)
-    parser.add_argument("--data", default="auto", choices=["auto", "oxford_iiit_pet", "shapes"],
-                        help="dataset (default: %(default)s)")  # fmt: skip
+    sources.add_options(parser)
     add_options(parser, PRESETS, ROOT / "results")
     return parser.parse_args(argv)
 
@@ -33,7 +32,7 @@ def parse_arguments(argv=None):
 def main():
     args = parse_arguments()
     role = check_options(args)
-    choice = datasets.choose(args.data, "oxford_iiit_pet", "shapes", args.data_dir)
+    choice, own = sources.choose(args)
     machine = start(choice, args)
     if not machine:
         return 0
@@ -42,7 +41,7 @@ def main():
     from experiments.unets import tuning as unet_tuning
 
     preset = pick_preset(args.preset, machine.device, choice.name)
-    task = unet_tuning.UNetTask(choice, preset, args.seed, machine)
+    task = unet_tuning.UNetTask(choice, preset, args.seed, machine, own)
     study = Study(task, args, args.max_epochs or task.max_epochs(), role)
     if args.dry_run:
         return study.describe()

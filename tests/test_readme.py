@@ -11,6 +11,7 @@ import pytest
 
 from experiments.harness.reporting.report import read_records
 from experiments.harness.running.errors import UserError
+from experiments.harness.running.parser import Parser
 from experiments.maintenance.readme import fill
 from experiments.maintenance.summary import sections
 
@@ -134,6 +135,31 @@ def test_every_command_can_be_given(page, capfd):
             CHECKS.get(program, lambda arguments: None)(arguments)
         except SystemExit:
             pytest.fail(f"{command}: {capfd.readouterr().err}")
+
+
+@pytest.fixture(scope="module")
+def options():
+    """The options of all scripts."""
+    found = set()
+
+    def stop(parser, *_):
+        found.update(option for action in parser._actions for option in action.option_strings)
+        raise SystemExit
+
+    scripts = [path for path in (ROOT / "experiments").rglob("*.py") if "def parse_arguments(" in path.read_text()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Parser, "parse_args", stop)
+        for script in scripts:
+            module = importlib.import_module(".".join(script.relative_to(ROOT).with_suffix("").parts))
+            with pytest.raises(SystemExit):
+                module.parse_arguments([])
+    return found
+
+
+@pytest.mark.parametrize("page", **names(PAGES))
+def test_every_option_that_a_page_names_is_one(page, options):
+    named = re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())
+    assert sorted(set(named) - options) == []
 
 
 @pytest.mark.parametrize("page", **names(PAGES[1:]))

@@ -1,5 +1,6 @@
 """Photo files as arrays, as a viewer would show them. Needs Pillow and NumPy alone."""
 
+import contextlib
 import warnings
 from pathlib import Path
 
@@ -42,11 +43,23 @@ def read_photo(path):
         PhotoError: for a file that is missing, no image, damaged, or of more than twice
             `PIL.Image.MAX_IMAGE_PIXELS` pixels (179 million).
     """
+    with opened(path) as image:
+        return np.array(_rgb(image))
+
+
+@contextlib.contextmanager
+def opened(path):
+    """Opens an image file, upright; what goes wrong with it inside the block is a `PhotoError` that names it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities of a file, and about sizes that memory bears
             with Image.open(path) as image:
-                return np.array(_rgb(_upright(image)))
+                upright = _upright(image)
+                upright.format = image.format
+                yield upright
+                return
+    except PhotoError:
+        raise
     except Image.DecompressionBombError:
         problem = f"more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million pixels; make it smaller"
     except UnidentifiedImageError:

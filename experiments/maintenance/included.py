@@ -37,5 +37,11 @@ def _cvae(record):
     return f"image under any label: conditional VAE `{record['variant']}` | `{record['dataset']}` | {obeyed}"
 
 
-KINDS = {"tfseg": _unet, "tfcvae": _cvae}
+def _translator(record):
+    test = record["test"]
+    scores = f"BLEU {test['bleu']:.1f}, chrF {test['chrf']:.1f}"
+    return f"English to French: transformer `{record['variant']}` | `{record['dataset']}` | {scores}"
+
+
+KINDS = {"tfseg": _unet, "tfcvae": _cvae, "tfnmt": _translator}
 """Describes a record in three cells, by library."""

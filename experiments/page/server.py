@@ -20,6 +20,9 @@ STYLE = """
 .tiles {display: grid; grid-template-columns: repeat(10, 1fr); gap: 8px}
 .tiles figure {margin: 0; text-align: center; line-height: 1.25}
 .tiles img {width: 100%; image-rendering: pixelated; border-radius: 4px}
+.attention {border-collapse: collapse; font-size: 14px}
+.attention th {font-weight: normal; padding: 3px 8px; text-align: right}
+.attention td {min-width: 34px; height: 26px; border: 1px solid #8882; background: rgb(0 114 178 / var(--weight))}
 footer {display: none !important}
 """
 

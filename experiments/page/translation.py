@@ -1,11 +1,100 @@
-"""The page's third tab."""
+"""The page's third tab: sentences are translated; for the first, a map shows where the model looked."""
+
+import html
+from functools import cache
 
 import gradio as gr
+import numpy as np
+
+from experiments.page.photo import ONE_AT_A_TIME, refuse
+from tfnmt import pretrained
+from tfnmt.cleaning import clean
+from tfnmt.tokenizer import END, START
+
+MAX_CHARACTERS, MAX_LINES, LONGEST = 1000, 10, 64
+EXAMPLES = ("Two dogs are running on the beach.", "Where is the station?", "I don't know what she wants to say.")
+MAP = (
+    "Each row is a piece of the French sentence, each column one of the English; the darker a cell, the more the model "
+    "looked there (cross-attention of the last block, mean over heads)."
+)
 
 
 def is_there():
-    return False
+    """Whether a translator comes with the repository."""
+    return bool(pretrained.included())
 
 
-def build(lock):
-    gr.Markdown("soon")
+def build():
+    """Lays the tab out."""
+    names = pretrained.included()
+    with gr.Row():
+        with gr.Column():
+            english = gr.Textbox(
+                EXAMPLES[0], label="English, a sentence a line", lines=3, max_length=MAX_CHARACTERS, elem_id="english"
+            )
+            model = gr.Dropdown([(describe(name), name) for name in names], value=names[0], label="Weights")
+            beam = gr.Slider(1, 8, 5, step=1, label="Width of the beam; 1 takes the likeliest token each time")
+            button = gr.Button("Translate", variant="primary", elem_id="translate")
+            gr.Examples([[text] for text in EXAMPLES], english, cache_examples=False)
+        with gr.Column():
+            french = gr.Textbox(label="French", lines=3, interactive=False, elem_id="french")
+            gr.Markdown(MAP)
+            attended = gr.HTML(elem_id="attention")
+    for event in (button.click, english.submit):
+        event(translate, [english, model, beam], [french, attended], api_name=False, **ONE_AT_A_TIME)
+
+
+@cache
+def load(name):
+    """A model and its tokenizer."""
+    return pretrained.load(name)
+
+
+@cache
+def translator(name, beam):
+    """A `Translator`, which compiles its search once for each length of sentence."""
+    from tfnmt.translate import Translator
+
+    return Translator(*load(name), beam, longest=LONGEST)
+
+
+def describe(name):
+    """One line about included weights, from their record."""
+    record = pretrained.read_record(name)
+    return f"{name}: {record['variant']}, test BLEU {record['test']['bleu']:.1f}"
+
+
+def translate(text, name, beam):
+    """French for each line, and the attention map of the first."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or len(lines) > MAX_LINES:
+        refuse(f"Write one to {MAX_LINES} sentences, one a line.")
+    french = translator(name, int(beam)).translate(lines)
+    return "\n".join(french), attention_table(*attention(*load(name), lines[0], french[0]))
+
+
+def attention(model, tokenizer, english, french):
+    """Where the model looks while it writes a translation.
+
+    Returns:
+        `(columns, rows, weights)`: the pieces of both sentences, each with its end, and float `(rows, columns)` that
+        add up to 1 in each row.
+    """
+    source, target = tokenizer.encode([clean(english), french])
+    source, target = source[:LONGEST], target[: 2 * LONGEST]
+    tokens = [np.array([ids], np.int32) for ids in ([*source, END], [START, *target])]
+    weights = np.asarray(model.cross_attention(*tokens))[0].astype("float32").mean(axis=0)
+    return tokenizer.pieces([*source, END]), tokenizer.pieces([*target, END]), weights
+
+
+def attention_table(columns, rows, weights):
+    """An attention map in HTML."""
+
+    def head(piece):
+        return f"<th>{html.escape(piece)}</th>"
+
+    lines = [f"<tr><th></th>{''.join(map(head, columns))}</tr>"]
+    for piece, row in zip(rows, weights, strict=True):
+        cells = "".join(f'<td style="--weight:{weight:.2f}" title="{weight:.0%}"></td>' for weight in row)
+        lines.append(f"<tr>{head(piece)}{cells}</tr>")
+    return f'<table class="attention">{"".join(lines)}</table>'

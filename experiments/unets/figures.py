@@ -61,59 +61,57 @@ def draw_pictures(records, results_dir):
     return paths
 
 
-def draw_predictions(images, truths, predictions, ious, names, path, title):
+def draw_predictions(evaluation, names, path, title, scoring):
     """Draws the test images of the highest, the median and the lowest IoU.
 
     Args:
-        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1]; or, as of `tfseg.evaluate`, the three images by
-            position.
-        truths, predictions: bool `(n, h, w)`, foreground; or by position.
-        ious: `(n,)`, IoU of each image in [0, 1].
-        names: `n` strings.
+        evaluation: a `tfseg.evaluate.Evaluation`.
+        names: a string an image of the test split.
         path: PNG to write.
         title: of the figure.
+        scoring: how masks are drawn, as in `experiments.unets.scoring`.
     """
-    ranking = np.argsort(-np.asarray(ious), kind="stable")
+    ranking = np.argsort(-np.asarray(evaluation.ious), kind="stable")
     count = len(ranking)
     picks = {count - 1: "worst", (count - 1) // 2: "median", 0: "best"}  # of one or two images, the last label stays
     rows, row_titles = [], []
     for place, label in sorted(picks.items()):
         n = ranking[place]
-        laid = figures.overlay(images[n], predictions[n], truths[n])
-        rows.append([images[n], truths[n], predictions[n], (laid, f"IoU {ious[n]:.3f}")])
+        image, truth, prediction = (kind[n] for kind in (evaluation.images, evaluation.truths, evaluation.predictions))
+        laid = scoring.laid_over(image, prediction, truth), f"IoU {evaluation.ious[n]:.3f}"
+        rows.append([image, scoring.tile(truth), scoring.tile(prediction), laid])
         row_titles.append(f"{label}\nrank {place + 1} of {count}\n{names[n]}")
     columns = ["photo", "truth", "prediction", "overlay"]
-    figures.tile_grid(rows, columns, row_titles, path, title, legend=figures.OVERLAY_LEGEND)
+    figures.tile_grid(rows, columns, row_titles, path, title, legend=scoring.legend)
 
 
-def draw_comparison(images, truths, predictions_by_variant, ious_by_variant, names, path, title, count=6):
+def draw_comparison(outcomes, names, path, title, scoring, count=6):
     """Draws the same test images under every variant, the row with the highest mean IoU on top.
 
     Of more than `count` images, those at evenly spaced ranks of their mean IoU are drawn, so that nobody picks them.
 
     Args:
-        images: `(n, h, w, 3)`, uint8 in [0, 255] or float in [0, 1]; or by position, and so the truths and predictions.
-        truths: bool `(n, h, w)`, foreground.
-        predictions_by_variant: `{variant: bool (n, h, w)}`, one column each.
-        ious_by_variant: `{variant: (n,)}`, IoU of each image in [0, 1].
-        names: `n` strings.
+        outcomes: `{variant: Evaluation}` of the same images, one column each.
+        names: a string an image.
         path: PNG to write.
         title: of the figure.
+        scoring: how masks are drawn, as in `experiments.unets.scoring`.
         count: rows at most.
     """
-    variants = sorted(predictions_by_variant, key=rank)
-    ranking = np.argsort(-np.mean([ious_by_variant[variant] for variant in variants], axis=0), kind="stable")
+    variants = sorted(outcomes, key=rank)
+    first = outcomes[variants[0]]
+    ranking = np.argsort(-np.mean([outcomes[variant].ious for variant in variants], axis=0), kind="stable")
     places = np.unique(np.linspace(0, len(ranking) - 1, min(count, len(ranking))).round().astype(int))
     rows = []
     for n in ranking[places]:
-        row = [images[n], truths[n]]
+        row = [first.images[n], scoring.tile(first.truths[n])]
         for variant in variants:
-            laid = figures.overlay(images[n], predictions_by_variant[variant][n], truths[n])
-            row.append((laid, f"IoU {ious_by_variant[variant][n]:.3f}"))
+            laid = scoring.laid_over(first.images[n], outcomes[variant].predictions[n], first.truths[n])
+            row.append((laid, f"IoU {outcomes[variant].ious[n]:.3f}"))
         rows.append(row)
     row_titles = [names[n] for n in ranking[places]]
     if len(places) < len(ranking):
         row_titles = [
             f"rank {place + 1} of {len(ranking)}\n{name}" for place, name in zip(places, row_titles, strict=True)
         ]
-    figures.tile_grid(rows, ["photo", "truth", *variants], row_titles, path, title, legend=figures.OVERLAY_LEGEND)
+    figures.tile_grid(rows, ["photo", "truth", *variants], row_titles, path, title, legend=scoring.legend)

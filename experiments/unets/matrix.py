@@ -11,12 +11,12 @@ from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
 from experiments.unets import report as unet_report
+from experiments.unets import sources
 from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
-from experiments.unets.training import PetData, build_model
+from experiments.unets.scoring import on_data, scoring_of
+from experiments.unets.training import build_model
 from tfseg.data import TrainingData, evaluation_data
-from tfseg.evaluate import evaluate, trivial_scores
 from tfseg.flops import count_flops
-from tfseg.metrics import foreground_target
 
 COMPARED_IMAGES = 6  # rows of comparison.png
 
@@ -32,16 +32,18 @@ class Matrix(Experiment):
         machine: a `hardware.Hardware`.
         results: folder of all results.
         cache: where resized training images are kept, a name in `tfseg.data.CACHES`.
+        own: what `experiments.unets.sources.choose` says of data of one's own.
     """
 
     name, monitor, mode, title = "unet", "iou", "max", "val IoU"
 
-    def __init__(self, choice, preset, overrides, variants, seeds, machine, results, cache="memory"):
+    def __init__(self, choice, preset, overrides, variants, seeds, machine, results, cache="memory", own=None):
         self.cache = cache
-        self.recipes = {variant: make_recipe(preset, variant, overrides) for variant in variants}
         base = make_recipe(preset, MATRIX[0], overrides)
-        self.target = foreground_target(base.target)
-        data = PetData(choice, preset, base.train_limit, base.test_limit)
+        data = sources.load(choice, own, base, preset)
+        self.scoring = scoring_of(data, base.target)
+        base = on_data(base, data)
+        self.recipes = {variant: on_data(make_recipe(preset, variant, overrides), data) for variant in variants}
         common = {name: value for name, value in base.record().items() if name not in vars(base.variant)}
         shared = {**common, **machine.settings(), "data": data.record()}
         configurations = {
@@ -59,7 +61,7 @@ class Matrix(Experiment):
         for variant, seed in self.configurations:
             state = "to do" if (variant, seed) in left else "finished"
             recipe, epochs, images = self.recipes[variant], self.epochs[variant], self.work(variant)
-            model = build_model(recipe, seed, 1)
+            model = build_model(recipe, seed, 1, self.scoring)
             print(
                 f"{variant:18} seed {seed}  {state:8}  {epochs} epochs, {images:,} images of side {recipe.image_size}, "
                 f"{model.count_params():,} parameters, {count_flops(model) / 1e9:.2f} GFLOPs an image"
@@ -85,33 +87,28 @@ class Matrix(Experiment):
         examples, batch_size = self.machine.shareable(self.data.validation, 32)
         validation = evaluation_data(examples, recipe.image_size, batch_size, recipe.target, self.cache)
         steps, synchronized = self.epochs[variant] * data.steps, self.machine.synchronized()
-        model = build_model(recipe, seed, steps, self.target, self.machine.xla, synchronized)
+        model = build_model(recipe, seed, steps, self.scoring, self.machine.xla, synchronized)
         return Training(model, data, validation)
 
     def score(self, model, variant, folder, label):
         """Everything that the test split says, with and without test-time flip; draws `predictions.png`."""
         started, recipe = time.perf_counter(), self.recipes[variant]
         plain, flipped = (
-            evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, self.target, pictures=not flip)
+            self.scoring.evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, pictures=not flip)
             for flip in (False, True)
         )
-        unet_report.draw_predictions(
-            plain.images,
-            plain.truths,
-            plain.predictions,
-            plain.ious,
-            _file_names(self.data.test),
-            folder / "predictions.png",
-            label,
-        )
-        test = plain.scores
-        print(f"{label}: test IoU {test['iou']:.4f}, border excluded {test['iou_border_excluded']:.4f}", flush=True)
+        names = _file_names(self.data.test)
+        unet_report.draw_predictions(plain, names, folder / "predictions.png", label, self.scoring)
+        print(f"{label}: {self.scoring.told(plain.scores)}", flush=True)
         return {
-            "test": test,
+            "test": plain.scores,
             "test_flip": flipped.scores,
-            "trivial": trivial_scores(self.data.test, recipe.image_size, self.target),
+            "trivial": self.scoring.trivial(self.data.test, recipe.image_size),
             "seconds": {"evaluation": time.perf_counter() - started},
         }
+
+    def finish_weights(self, path, variant):
+        self.scoring.finish(path, self.recipes[variant].image_size)
 
     def wrap_up(self):
         """Draws curves and comparison."""
@@ -135,17 +132,10 @@ class Matrix(Experiment):
         for variant, folder in finished.items():
             config = runs.read_json(folder / runs.RECORD)["config"]
             model = keras.models.load_model(folder / runs.WEIGHTS)
-            outcomes[variant] = evaluate(model, examples, config["image_size"], config["target"], target=self.target)
-        first = next(iter(outcomes.values()))
-        unet_report.draw_comparison(
-            first.images,
-            first.truths,
-            {variant: outcome.predictions for variant, outcome in outcomes.items()},
-            {variant: outcome.ious for variant, outcome in outcomes.items()},
-            _file_names(examples),
-            self.folder / "comparison.png",
-            f"The same test images of {self.data.name} through every variant",
-        )
+            outcomes[variant] = self.scoring.evaluate(model, examples, config["image_size"], config["target"])
+        title = f"The same test images of {self.data.name} through every variant"
+        path = self.folder / "comparison.png"
+        unet_report.draw_comparison(outcomes, _file_names(examples), path, title, self.scoring)
 
 
 def _file_names(examples):

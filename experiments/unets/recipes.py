@@ -13,6 +13,8 @@ VARIANT_FIELDS = {"down": str, "up": str, "loss": str}
 """What a search's hyperparameters say of blocks and loss; all variants but `tuned` have their own."""
 TARGETS = ("foreground", "pet", "trimap")
 """Those of `tfseg.targets`, which imports TensorFlow."""
+IDS = "ids"
+"""The target of data whose masks are class ids; likewise."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Recipe:
         filters, depth, normalization, dropout: see `tfseg.unet.build_unet`.
         batch_size: images a step.
         images: budget of images seen in training; `epochs`, where not 0, takes its place.
-        target: a name in `tfseg.targets.TARGETS`.
+        target: a name in `tfseg.targets.TARGETS`, or `"ids"`.
         learning_rate: peak of the one-cycle schedule, or the constant rate.
         encoder_rate: factor of the learning rate for the layers of an encoder, which then have no weight decay; 1 for
             the same rate and decay everywhere.
@@ -110,7 +112,7 @@ class Recipe:
         for name in ("image_size", "filters", "depth", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
-        if self.target not in TARGETS:
+        if self.target not in (*TARGETS, IDS):
             raise ValueError(f"target must be one of {', '.join(TARGETS)}. Received: target={self.target!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1). Received: dropout={self.dropout!r}")

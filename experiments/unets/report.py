@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from experiments.harness.reporting import report
 from experiments.harness.reporting.report import field, over_seeds, run_folders
+from experiments.unets.class_tables import class_table
 from experiments.unets.figures import by_variant, draw_comparison, draw_pictures, draw_predictions
 from experiments.unets.pace import pace_table
 from experiments.unets.recipes import MATRIX, TUNED, TUTORIAL, TUTORIAL_KERAS3, VARIANTS
@@ -105,7 +106,7 @@ def _run(records, folder, results_dir):
         MORE,
         _more_table(variants),
         pace_table(variants, results_dir),
-        _class_table(variants),
+        class_table(variants),
         *_pictures(variants, folder, results_dir),
     ]
 
@@ -127,25 +128,27 @@ def _unfinished(variants):
 
 
 def _main_table(variants, records):
-    header = ["variant", "down", "up", "loss", "seeds", "parameters", *SCORES, "images/s"]
+    columns = {name: key for name, key in SCORES.items() if any(key in record["test"] for record in records)}
+    header = ["variant", "down", "up", "loss", "seeds", "parameters", *columns, "images/s"]
     rows = []
     for variant, seeds in variants.items():
         dagger = " †" if _is_tutorial(variant) else ""
         config = [field(seeds[0], f"config.{key}") for key in ("down", "up", "loss")]
-        scores = [over_seeds(seeds, f"test.{key}") for key in SCORES.values()]
+        scores = [over_seeds(seeds, f"test.{key}") for key in columns.values()]
         parameters = report.mean_and_spread([field(seeds[0], "parameters")], 0)
         speed = over_seeds(seeds, "images_per_second", 1)
         rows.append([f"`{variant}`{dagger}", *config, len(seeds), parameters, *scores, speed])
-    rows += _trivial_rows(records, "all_foreground") + _trivial_rows(records, "all_background")
+    for name in dict.fromkeys(name for record in records for name in record.get("trivial") or ()):
+        rows += _trivial_rows(records, name, columns)
     return report.table(header, rows, left=4)
 
 
-def _trivial_rows(records, name):
+def _trivial_rows(records, name, columns):
     rows = []
     told = report.told_apart(records, lambda record: field(record, f"trivial.{name}"))
     for trivial, variants in told:
         label = name.replace("_", " ") + (f" ({', '.join(variants)})" if len(told) > 1 else "")
-        scores = [report.mean_and_spread([trivial.get(key)]) for key in SCORES.values()]
+        scores = [report.mean_and_spread([trivial.get(key)]) for key in columns.values()]
         rows.append([label, *[None] * 5, *scores, None])
     return rows
 
@@ -165,18 +168,6 @@ def _more_table(variants):
 def _minutes(record):
     seconds = field(record, "seconds.training")
     return None if seconds is None else seconds / 60
-
-
-def _class_table(variants):
-    """The scores of models that tell three classes apart; empty where there are none."""
-    variants = {name: seeds for name, seeds in variants.items() if all(field(s, "test.per_class_iou") for s in seeds)}
-    if not variants:
-        return ""
-    classes = list(next(iter(variants.values()))[0]["test"]["per_class_iou"])
-    paths = [f"test.per_class_iou.{name}" for name in classes] + ["test.mean_class_iou", "test.three_class_accuracy"]
-    rows = [[f"`{name}`", *[over_seeds(seeds, path) for path in paths]] for name, seeds in variants.items()]
-    header = ["variant", *[f"IoU of {name}" for name in classes], "mean class IoU", "three-class accuracy"]
-    return "**As three classes**, at the model's resolution:\n\n" + report.table(header, rows)
 
 
 def _facts(records):
@@ -229,6 +220,9 @@ def _data(record):
 
 def _target(record):
     target = field(record, "config.target")
+    if names := field(record, "data.classes.names"):
+        means = "" if len(names) == 2 else "; IoU and Dice are means over the classes"
+        return f"{len(names)} classes: {', '.join(names)}{means}"
     return f"`{target}`, {TARGETS[target]}" if target in TARGETS else target
 
 

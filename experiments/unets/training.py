@@ -5,12 +5,10 @@ import keras
 from experiments.harness.data import datasets
 from experiments.harness.running.schedules import OneCycle
 from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
+from experiments.unets.scoring import TrimapScoring
 from tfseg import shapes
 from tfseg.encoders import PREFIX
-from tfseg.losses import LOSSES
-from tfseg.metrics import ForegroundIoU
 from tfseg.optimizers import RatedAdamW
-from tfseg.targets import TARGETS
 from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 
@@ -60,28 +58,29 @@ class PetData:
         )
 
 
-def build_model(recipe, seed, steps, target="foreground", xla=False, synchronized=False):
+def build_model(recipe, seed, steps, scoring=None, xla=False, synchronized=False):
     """Builds and compiles the model of a recipe.
 
     Args:
         recipe: a `Recipe`.
         seed: of the initial weights and of dropout.
         steps: optimizer steps in all, which the one-cycle schedule spans.
-        target: what counts as foreground for the validation IoU where the recipe has three classes.
+        scoring: how it is scored, as in `experiments.unets.scoring`; by default, on trimaps by its foreground.
         xla: compile the step with XLA.
         synchronized: take batch statistics over all replicas of `tf.distribute`.
     """
     keras.utils.set_random_seed(seed)
-    model = _network(recipe, "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization)
-    metrics = [ForegroundIoU(recipe.target, target)]
-    loss = LOSSES[recipe.variant.loss]
-    model.compile(_optimizer(recipe, model, steps), loss, metrics=metrics, jit_compile=xla)
+    scoring = scoring or TrimapScoring("foreground")
+    normalization = "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization
+    model = _network(recipe, scoring.channels(recipe), normalization)
+    loss, metric = scoring.compiled(recipe)
+    model.compile(_optimizer(recipe, model, steps), loss, metrics=[metric], jit_compile=xla)
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def _network(recipe, normalization):
-    shape, channels = (recipe.image_size, recipe.image_size, 3), TARGETS[recipe.target]
+def _network(recipe, channels, normalization):
+    shape = (recipe.image_size, recipe.image_size, 3)
     parts = recipe.variant
     if parts.is_tutorial:
         return build_tutorial_unet(shape, recipe.filters, channels, learn_statistics=parts.network != TUTORIAL)

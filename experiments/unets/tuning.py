@@ -2,14 +2,17 @@
 
 import copy
 import functools
+import shlex
 from dataclasses import replace
 
 import keras_tuner
 
 from experiments.harness.running.experiment import Training
 from experiments.searches.task import Task
+from experiments.unets import sources
 from experiments.unets.recipes import PRESETS, TUNED, VARIANT_FIELDS, Variant
-from experiments.unets.training import PetData, build_model
+from experiments.unets.scoring import on_data, scoring_of
+from experiments.unets.training import build_model
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.losses import LOSSES
@@ -26,16 +29,20 @@ class UNetTask(Task):
         preset: a name in `PRESETS`.
         seed: of the weights, of dropout and of the data, the same in every trial.
         machine: a `hardware.Hardware`.
+        own: what `experiments.unets.sources.choose` says of data of one's own.
     """
 
     name, monitor, mode, title = "unet", "iou", "max", "val IoU"
 
-    def __init__(self, choice, preset, seed, machine):
+    def __init__(self, choice, preset, seed, machine, own=None):
         self.choice, self.preset, self.seed, self.machine = choice, preset, seed, machine
         script = "python experiments/run_unet_matrix.py"
-        self.use = f"{script} --data {choice.name} --preset {preset} --variants {TUNED}"
-        self.recipe = PRESETS[preset]
-        self.data = PetData(choice, preset, self.recipe.train_limit, self.recipe.test_limit)
+        data = shlex.quote(choice.data_dir) if choice.source == "folder" else choice.name
+        self.use = f"{script} --data {data} --preset {preset} --variants {TUNED}"
+        recipe = PRESETS[preset]
+        self.data = sources.load(choice, own, recipe, preset)
+        self.scoring = scoring_of(self.data, recipe.target)
+        self.recipe = on_data(recipe, self.data)
         variable = {"epochs", "images", *(hp.name for hp in self.space().space)}
         self.fixed = {name: value for name, value in self.recipe.record().items() if name not in variable}
 
@@ -65,7 +72,7 @@ class UNetTask(Task):
         recipe = replace(self.recipe, variant=Variant(**parts), epochs=epochs, **others)
         data = copy.copy(self._training_data)
         data.augmentation = recipe.augmentation
-        model = build_model(recipe, self.seed, epochs * data.steps, xla=self.machine.xla)
+        model = build_model(recipe, self.seed, epochs * data.steps, self.scoring, self.machine.xla)
         return Training(model, data, self._validation)
 
     @functools.cached_property

@@ -1,12 +1,15 @@
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments.harness.reporting import figures
+from experiments.harness.reporting.class_pictures import class_overlay, coloured, legend, with_legend
 from experiments.harness.reporting.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
 from experiments.unets import report as unet_report
 
@@ -114,6 +117,19 @@ def test_mean_line_ends_with_the_first_seed():
     np.testing.assert_allclose(axis.lines[-1].get_ydata(), [0.1, 0.3])
 
 
+@dataclass
+class Evaluation:
+    """As of `tfseg.evaluate`, which imports TensorFlow."""
+
+    images: np.ndarray
+    truths: np.ndarray
+    predictions: np.ndarray
+    ious: np.ndarray
+
+
+BINARY = SimpleNamespace(tile=lambda mask: mask, laid_over=overlay, legend=figures.OVERLAY_LEGEND)
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """Arguments of the grids that would be drawn."""
@@ -126,7 +142,8 @@ def test_predictions_are_best_median_and_worst(drawn):
     images = np.arange(5)[:, None, None, None] * np.ones((5, 4, 4, 3), np.uint8)
     masks = np.ones((5, 4, 4), bool)
     ious = np.array([0.5, 0.9, 0.1, 0.7, 0.6])
-    unet_report.draw_predictions(images, masks, masks, ious, list("abcde"), "x.png", "title")
+    evaluation = Evaluation(images, masks, masks, ious)
+    unet_report.draw_predictions(evaluation, list("abcde"), "x.png", "title", BINARY)
     rows, columns, row_titles = drawn[0][:3]
     assert columns == ["photo", "truth", "prediction", "overlay"]
     assert row_titles == ["best\nrank 1 of 5\nb", "median\nrank 3 of 5\ne", "worst\nrank 5 of 5\nc"]
@@ -136,15 +153,15 @@ def test_predictions_are_best_median_and_worst(drawn):
 
 def test_predictions_of_a_single_image(drawn):
     image, mask = np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), bool)
-    unet_report.draw_predictions(image, mask, mask, np.array([1.0]), ["a"], "x.png", "title")
+    unet_report.draw_predictions(Evaluation(image, mask, mask, np.array([1.0])), ["a"], "x.png", "title", BINARY)
     assert drawn[0][2] == ["best\nrank 1 of 1\na"]
 
 
 def test_comparison_orders_variants_and_captions_each(drawn):
     images, masks = np.zeros((9, 4, 4, 3), np.uint8), np.ones((9, 4, 4), bool)
     ious = {name: np.linspace(0, 1, 9) - shift for name, shift in (("tutorial", 0.2), ("mp-tr-bce", 0.0))}
-    predictions = dict.fromkeys(ious, masks)
-    unet_report.draw_comparison(images, masks, predictions, ious, list("abcdefghi"), "x.png", "title", count=3)
+    outcomes = {name: Evaluation(images, masks, masks, values) for name, values in ious.items()}
+    unet_report.draw_comparison(outcomes, list("abcdefghi"), "x.png", "title", BINARY, count=3)
     rows, columns, row_titles = drawn[0][:3]
     assert columns == ["photo", "truth", "mp-tr-bce", "tutorial"]
     assert row_titles == ["rank 1 of 9\ni", "rank 5 of 9\ne", "rank 9 of 9\na"]
@@ -153,7 +170,8 @@ def test_comparison_orders_variants_and_captions_each(drawn):
 
 def test_comparison_of_chosen_images_shows_them_all(drawn):
     images, masks = np.zeros((2, 4, 4, 3), np.uint8), np.ones((2, 4, 4), bool)
-    unet_report.draw_comparison(images, masks, {"a": masks}, {"a": np.array([0.1, 0.2])}, ["x", "y"], "x.png", "title")
+    outcome = Evaluation(images, masks, masks, np.array([0.1, 0.2]))
+    unet_report.draw_comparison({"a": outcome}, ["x", "y"], "x.png", "title", BINARY)
     assert drawn[0][2] == ["y", "x"]
 
 
@@ -164,3 +182,25 @@ def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
         "f.new_figure(1, 1); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[2])
+
+
+# Classes
+
+CLASS_COLOURS = [(0, 0, 0), (200, 0, 0), (0, 0, 100)]
+
+
+def test_class_ids_in_colour_and_over_a_photo(photo):
+    ids = np.array([[0, 1], [2, 255]])
+    expected = np.uint8([[(0, 0, 0), (200, 0, 0)], [(0, 0, 100), (255, 255, 255)]])
+    assert np.array_equal(coloured(ids, CLASS_COLOURS), expected)
+    laid = class_overlay(photo[:2, :2], ids, CLASS_COLOURS)  # grey 100, half tinted; black leaves it as it is
+    assert laid.tolist() == [[[100] * 3, [150, 50, 50]], [[50, 50, 100], [178] * 3]]
+
+
+def test_a_legend_lies_beneath_the_picture(photo):
+    named = legend(["a long name", "sea", "sand"], CLASS_COLOURS)
+    whole = with_legend(np.tile(photo, (1, 10, 1)), named)
+    assert np.array_equal(whole[:12], np.tile(photo, (1, 10, 1))) and whole.shape[1] == 120
+    beneath = whole[12:].reshape(-1, 3)
+    for colour in CLASS_COLOURS:
+        assert (beneath == colour).all(axis=1).sum() >= 50

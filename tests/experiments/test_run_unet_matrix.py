@@ -26,7 +26,7 @@ SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
         (["--data-di=/data"], "unrecognized arguments: --data-di=/data"),  # an abbreviation would end up in records
         (["smoke"], "unrecognized arguments: smoke"),
         (["--preset", "tiny"], "argument --preset: invalid choice: 'tiny'"),
-        (["--data", "cats"], "argument --data: invalid choice: 'cats'"),
+        (["--ignore", "-1"], "argument --ignore: must be at least 0, received -1"),
         (["--target", "dog"], "argument --target: invalid choice: 'dog'"),
         (["--precision", "int8"], "argument --precision: invalid choice: 'int8'"),
         (["--epochs", "two"], "argument --epochs: must be a whole number, received two"),
@@ -70,6 +70,12 @@ def test_mistyped_option(tmp_path, options, line):
             "--variants tuned needs down, up and loss; --hparams file lacks up, loss.",
         ),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
+        (["--data", "cats"], "unknown dataset 'cats': no folder here, nor prepared in "),
+        (["--data", "./cats"], "--data ./cats is not a folder"),
+        (
+            ["--data", ".", "--variants", "mp-tr-bce"],
+            ". has no folder images: own data are photos in images/ and masks",
+        ),
         (["--data", "shapes", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
         (["--data", "shapes", "--results", "file"], "Can't write to file: File exists. Choose another folder"),
     ],

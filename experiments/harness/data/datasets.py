@@ -23,8 +23,8 @@ class Choice:
 
     Attributes:
         name: TFDS name (`"oxford_iiit_pet"`, `"emnist/letters"`) or the built-in's.
-        source: `"prepared"`, `"download"` or `"builtin"`.
-        data_dir: TFDS's `data_dir`; None for built-in data.
+        source: `"prepared"`, `"download"`, `"builtin"` or `"folder"` (of one's own images).
+        data_dir: TFDS's `data_dir`, or the folder; None for built-in data.
         notice: one sentence to print.
     """
 
@@ -66,7 +66,7 @@ def choose(requested, default, builtin, data_dir=None):
     url, size = find_download(name)
     if not url:
         raise UserError(
-            f"unknown dataset {name!r}: neither prepared in {folder} nor a dataset that TFDS downloads; "
+            f"unknown dataset {name!r}: no folder here, nor prepared in {folder}, nor a dataset that TFDS downloads; "
             f"use --data auto, {default} or {builtin}"
         )
     problem = probe(url)
@@ -119,13 +119,7 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None):
         return {key: builtin_examples(split) for key, split in splits.items()}
     import tensorflow_datasets as tfds
 
-    if choice.source == "download":
-        download_and_prepare(choice.name, choice.data_dir)
-    folder = prepared_folder(choice.data_dir, choice.name)
-    try:
-        builder = tfds.builder_from_directory(folder)
-    except Exception as error:  # TFDS lets whatever its parsers raise through
-        raise _damaged(folder, error) from error
+    builder = builder_of(choice)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     config.options.deterministic = True
     with _quiet():
@@ -133,6 +127,23 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None):
             key: builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
             for key, split in splits.items()
         }
+
+
+def builder_of(choice):
+    """TFDS's builder of a chosen dataset, which is downloaded and prepared first if that was the choice.
+
+    Raises:
+        UserError: if the download fails or the prepared files are damaged.
+    """
+    import tensorflow_datasets as tfds
+
+    if choice.source == "download":
+        download_and_prepare(choice.name, choice.data_dir)
+    folder = prepared_folder(choice.data_dir, choice.name)
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # TFDS lets whatever its parsers raise through
+        raise _damaged(folder, error) from error
 
 
 def only(*features):
@@ -233,6 +244,9 @@ def naming_damage(choice):
     except damage as error:
         if choice.source == "builtin" or "IteratorGetNext" not in str(error):  # not the data, but a model's operation
             raise
+        if choice.source == "folder":
+            found = re.search(r"PhotoError: (.+)", str(error))
+            raise UserError(found[1] if found else f"can't read {choice.data_dir}: {first_line(error)}") from error
         inner = re.search(r"Iterator::Root\S*: (.+)", str(error))  # what went wrong inside the pipeline
         raise _damaged(prepared_folder(choice.data_dir, choice.name), inner[1] if inner else error) from error
 

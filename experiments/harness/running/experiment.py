@@ -73,6 +73,9 @@ class Experiment:
         """Scores a trained model on the test split and draws its pictures; returns what its record says of it."""
         raise NotImplementedError
 
+    def finish_weights(self, path, variant):
+        """Adds to a model's new file of weights what it should remember."""
+
     def wrap_up(self):
         """What comes after all models: pictures that compare them, the summary."""
         raise NotImplementedError
@@ -137,7 +140,7 @@ class Experiment:
                 unit=self.unit,
             )
         clock.finish(self.work(variant))
-        save_model(training.model, folder / runs.WEIGHTS)
+        save_model(training.model, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
         model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
         print(f"{label}: scoring on the test split ...", flush=True)
         scores = self.score(model, variant, folder, label)

@@ -248,15 +248,27 @@ class _Watch(keras.callbacks.Callback):
         self.own_weights = _own_weights(self.model)
 
 
-def save_model(model, path):
+def save_model(model, path, finish=None):
     """Saves a model atomically without its optimizer and loss: at a third of the size. A Functional model then loads
-    without anything of this project."""
+    without anything of this project.
+
+    Args:
+        model: a `keras.Model`.
+        path: the file.
+        finish: called with the path of the file before it is in its place, to add to it.
+    """
     if hasattr(model, "inputs"):  # Functional
         bare = keras.Model(model.input, model.output, name=model.name)  # the same layers, not compiled
     else:
         bare = type(model).from_config(model.get_config())
         bare.set_weights(model.get_weights())
-    write_atomic(path, bare.save)
+
+    def write(temporary):
+        bare.save(temporary)
+        if finish:
+            finish(temporary)
+
+    write_atomic(path, write)
 
 
 def history_csv(progress):

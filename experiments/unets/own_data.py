@@ -1,0 +1,164 @@
+"""Segmentation data of one's own: a folder of photos and masks, or a TFDS dataset, with the classes found in it."""
+
+import hashlib
+
+import numpy as np
+import tensorflow as tf
+
+from experiments.harness.data import datasets
+from experiments.harness.running.errors import UserError
+from tfseg.classes import IGNORE
+from tfseg.masks import find_coding, read_mask
+from tfseg.photos import read_photo
+
+VALIDATION = 0.1
+FEATURES = {"image", "segmentation_mask"}
+
+
+class OwnData:
+    """The three splits of a dataset whose masks are class ids, and what identifies them.
+
+    Attributes:
+        name: of the dataset.
+        classes: a `tfseg.classes.Classes`.
+        train, validation, test: `tf.data.Dataset` of examples (`image`, `segmentation_mask`, `file_name`) of known
+            size, in a fixed order.
+        sizes: their sizes.
+
+    Args:
+        name, coding: see above; `coding` is a `tfseg.masks.Coding`.
+        splits: the datasets, by `train`, `validation` and `test`.
+        fingerprint: JSON-like; tells other data apart.
+    """
+
+    def __init__(self, name, coding, splits, fingerprint):
+        self.name, self.coding, self.classes, self.fingerprint = name, coding, coding.classes, fingerprint
+        self.train, self.validation, self.test = (splits[key] for key in ("train", "validation", "test"))
+        self.sizes = {key: int(dataset.cardinality()) for key, dataset in splits.items()}
+
+    def record(self):
+        """Name, sizes, classes and fingerprint, for `record.json`."""
+        coding = {"values": list(self.coding.values), "ignore": self.coding.ignore}
+        return {
+            "name": self.name,
+            **self.sizes,
+            "classes": {**self.classes.record(), **coding},
+            "fingerprint": self.fingerprint,
+        }
+
+    def __str__(self):
+        sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
+        ignored = "" if self.coding.ignore is None else f" (masks' value {self.coding.ignore} is ignored)"
+        return f"{self.name}: {sizes} images. Classes: {self.classes}{ignored}"
+
+
+def from_pairs(name, pairs, train_limit=0, test_limit=0):
+    """The data of a folder.
+
+    Args:
+        name: of the dataset.
+        pairs: a `experiments.unets.pairs.Pairs`.
+        train_limit, test_limit: use only so many images for training and validation together, and for the test; 0 for
+            all.
+    """
+    found = dict(pairs.splits)
+    if train_limit:
+        held_out = min(len(found["validation"]), max(1, round(VALIDATION * train_limit)))
+        found["validation"] = found["validation"][:held_out]
+        found["train"] = found["train"][: train_limit - held_out]
+    found["test"] = found["test"][: test_limit or None]
+    splits = {split: _files(files, pairs.coding) for split, files in found.items()}
+    return OwnData(name, pairs.coding, splits, pairs.fingerprint)
+
+
+def _files(files, coding):
+    """A dataset that reads photos and masks when it is iterated."""
+
+    def read(photo, mask):
+        image = read_photo(photo.numpy().decode())
+        return image, coding.ids(read_mask(mask.numpy().decode())[0])[..., None]
+
+    def example(photo, mask):
+        image, ids = tf.py_function(read, (photo, mask), (tf.uint8, tf.uint8))
+        image.set_shape((None, None, 3))
+        ids.set_shape((None, None, 1))
+        name = tf.strings.split(photo, "/")[-1]
+        return {"image": image, "segmentation_mask": ids, "file_name": name}
+
+    paths = tuple(list(map(str, column)) for column in zip(*files, strict=True))
+    return tf.data.Dataset.from_tensor_slices(paths).map(example, tf.data.AUTOTUNE, deterministic=True)
+
+
+def from_tfds(choice, seed, train_limit=0, test_limit=0, ignore=IGNORE):
+    """The data of a TFDS dataset with photos and masks.
+
+    Its split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch, else a
+    tenth of `train` does.
+
+    Args:
+        choice: a `datasets.Choice`.
+        seed: of the random choice of validation images.
+        train_limit, test_limit: as for `from_pairs`.
+        ignore: value of the mask's pixels that neither train nor score.
+
+    Raises:
+        UserError: for a dataset without such features or splits, or whose masks tell no classes apart.
+    """
+    chosen = _tfds_splits(choice, train_limit, test_limit)
+    masks = datasets.load_splits(choice, chosen, decoders=datasets.only("segmentation_mask"))
+    values, fingerprint = _scan(masks, choice)
+    try:
+        coding = find_coding(values, ignore=ignore)
+    except ValueError as error:
+        raise UserError(f"{choice.name}: {error}") from None
+    table = np.zeros(max(*coding.values, ignore or 0) + 1, np.uint8)
+    table[list(coding.values)] = range(len(coding.values))
+    if coding.ignore is not None:
+        table[coding.ignore] = IGNORE
+
+    def example(number, found):
+        ids = tf.gather(table, tf.cast(found["segmentation_mask"], tf.int32))
+        return {"image": found["image"], "segmentation_mask": ids, "file_name": tf.strings.as_string(number)}
+
+    splits = {
+        key: dataset.enumerate().map(example, tf.data.AUTOTUNE)
+        for key, dataset in datasets.load_splits(choice, chosen).items()
+    }
+    if "validation" not in splits:
+        count = fingerprint["train"]["size"]
+        train, held_out = datasets.split_validation(count, max(1, round(VALIDATION * count)), seed)
+        splits["validation"] = datasets.take(splits["train"], held_out)
+        splits["train"] = datasets.take(splits["train"], train)
+    return OwnData(choice.name, coding, splits, fingerprint)
+
+
+def _tfds_splits(choice, train_limit, test_limit):
+    builder = datasets.builder_of(choice)
+    features, known = builder.info.features, builder.info.splits
+    if not set(features) >= FEATURES:
+        raise UserError(f"{choice.name} has {', '.join(features)}; a U-Net needs image and segmentation_mask")
+    scored = next((name for name in ("test", "validation") if name in known), None)
+    if features["segmentation_mask"].shape[2:] not in ((), (1,)):
+        raise UserError(f"{choice.name} has masks of {features['segmentation_mask'].shape}; a U-Net needs (h, w, 1)")
+    if "train" not in known or scored is None:
+        raise UserError(f"{choice.name} has the splits {', '.join(known)}; a U-Net needs train, and test or validation")
+    found = {"train": "train", "test": scored}
+    if scored == "test" and "validation" in known:
+        found["validation"] = "validation"
+    limits = {"train": train_limit, "validation": train_limit, "test": test_limit}
+    return {key: f"{split}[:{limits[key]}]" if limits[key] else split for key, split in found.items()}
+
+
+def _scan(splits, choice):
+    """All values of the masks, and by split its size and the hash of its masks."""
+    values, fingerprint = np.zeros(0, np.int64), {}
+    with datasets.naming_damage(choice):
+        for key, dataset in splits.items():
+            size, digest = 0, hashlib.sha256()
+            for example in dataset.as_numpy_iterator():
+                mask = example["segmentation_mask"]
+                values = np.union1d(values, mask)
+                digest.update(np.ascontiguousarray(mask).tobytes())
+                size += 1
+            fingerprint[key] = {"size": size, "sha256": digest.hexdigest()}
+    return values, fingerprint

@@ -1,0 +1,117 @@
+"""A folder of photos and masks: `images/` and `masks/`, files of the same names, checked before TensorFlow starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.harness.data.folders import (
+    digest_of,
+    images_by_stem,
+    pixels_of,
+    read_all,
+    read_lists,
+    read_names,
+    split_names,
+)
+from experiments.harness.running.errors import UserError
+from tfseg.classes import IGNORE
+from tfseg.masks import COLOUR, UnknownValue, as_colours, find_coding, read_mask, told
+from tfseg.photos import PhotoError
+
+LAYOUT = "own data are photos in images/ and masks of the same names in masks/"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Photos and masks by split.
+
+    Attributes:
+        splits: `{"train": [(photo, mask), ...], "validation": ..., "test": ...}`.
+        coding: which value of a mask is which class, a `tfseg.masks.Coding`.
+        fingerprint: by split, its size and the hash of all its files.
+    """
+
+    splits: dict
+    coding: object
+    fingerprint: dict
+
+
+def read_pairs(folder, ignore=IGNORE):
+    """Reads and checks a folder.
+
+    Args:
+        folder: holds `images/` and `masks/`; optionally `classes.txt` (a name a class id, with or without a colour),
+            and `train.txt`, `val.txt` and `test.txt` (names).
+        ignore: value of the mask's pixels that neither train nor score.
+
+    Returns:
+        `Pairs`.
+
+    Raises:
+        UserError: naming the file that is wrong.
+    """
+    folder = Path(folder)
+    for part in ("images", "masks"):
+        if not (folder / part).is_dir():
+            raise UserError(f"{folder} has no folder {part}: {LAYOUT}")
+    photos, masks = (images_by_stem(folder / part) for part in ("images", "masks"))
+    lists = read_lists(folder, photos)
+    listed = [stem for names in lists.values() for stem in names]
+    for stem in listed or photos:
+        if stem not in masks:
+            raise UserError(f"{photos[stem]} has no mask: masks/ needs a file of the name {stem}")
+    for stem in masks:
+        if stem not in photos:
+            raise UserError(f"{masks[stem]} has no photo: images/ needs a file of the name {stem}")
+    splits = split_names(photos, lists)
+    pairs = {split: [(photos[name], masks[name]) for name in names] for split, names in splits.items()}
+    every = [pair for split in pairs.values() for pair in split]
+    print(f"Reading {len(every):,} photos and masks ...", flush=True)
+    coding = _coding(folder, every, read_all(_check, every), ignore)
+    fingerprint = {
+        split: {"size": len(found), "sha256": digest_of(path for pair in found for path in pair)}
+        for split, found in pairs.items()
+    }
+    return Pairs(pairs, coding, fingerprint)
+
+
+def _check(pair):
+    """The values of a mask, and its palette."""
+    photo, mask = pair
+    values, palette = read_mask(mask)
+    size = pixels_of(photo)
+    if values.shape != size:
+        raise PhotoError(f"{mask} is {_told(values.shape)} pixels, and its photo {photo} is {_told(size)}")
+    return np.unique(values), palette
+
+
+def _told(size):
+    return f"{size[1]} x {size[0]}"
+
+
+def _coding(folder, pairs, found, ignore):
+    named = [(name, None if rgb is None else COLOUR + rgb) for name, rgb in read_names(folder / "classes.txt")]
+    palette = next((palette for _, palette in found if palette is not None), None)
+    files = [(mask, values) for (_, mask), (values, _) in zip(pairs, found, strict=True)]
+    if not named and ignore == IGNORE:
+        _refuse_strays(files)
+    try:
+        return find_coding(np.concatenate([values for _, values in files]), named, palette, ignore)
+    except UnknownValue as error:
+        where = next(mask for mask, values in files if error.value in values or error.value in as_colours(values))
+        raise UserError(f"{where}: {error}; see {folder / 'classes.txt'}") from None
+    except ValueError as error:
+        raise UserError(f"{folder / 'masks'}: {error}") from None
+
+
+def _refuse_strays(files):
+    """Where most masks are of 0 and 255, another value in one is a mistake, and 255 is not to be ignored for it."""
+    strays = [(mask, values) for mask, values in files if not np.isin(values, (0, 255)).all()]
+    if strays and len(files) - len(strays) > len(files) / 2 and any(255 in values for _, values in files):
+        mask, values = strays[0]
+        value = values[~np.isin(values, (0, 255))][0]
+        raise UserError(
+            f"{mask} has the value {told(value)}, and most other masks are of 0 and 255 alone; mend it, or name the "
+            "classes in classes.txt"
+        )

@@ -1,0 +1,95 @@
+"""What `--data` of the U-Net scripts can be: Pets, the built-in shapes, a folder of one's own, a TFDS dataset by name.
+
+`choose` runs before TensorFlow is imported, and `load` after it.
+"""
+
+from dataclasses import dataclass
+
+from experiments.harness.data import datasets
+from experiments.harness.data.folders import choose_folder
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError
+from experiments.unets.pairs import read_pairs
+from tfseg.classes import IGNORE
+
+TRIMAPS, BUILTIN = "oxford_iiit_pet", "shapes"
+
+
+@dataclass(frozen=True)
+class Own:
+    """Data of one's own.
+
+    Attributes:
+        pairs: of a folder, its `Pairs`.
+        ignore: value of the masks' pixels to leave out.
+    """
+
+    pairs: object
+    ignore: int
+
+
+def add_options(parser):
+    """Adds `--data` and `--ignore`."""
+    parser.add_argument(
+        "--data",
+        default="auto",
+        metavar="DATA",
+        help=f"auto ({TRIMAPS} where it can be had, else {BUILTIN}), either of these, a folder with images/ and "
+        "masks/, or a TFDS dataset with image and segmentation_mask (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ignore",
+        type=runs.whole(0),
+        default=IGNORE,
+        metavar="VALUE",
+        help="value of your masks' pixels that neither train nor score (default: %(default)s)",
+    )
+
+
+def choose(args):
+    """Decides where the data comes from, and reads a folder.
+
+    Args:
+        args: the script's options: `data`, `data_dir`, `ignore`.
+
+    Returns:
+        `(choice, own)`: a `datasets.Choice`, and what to do with data of one's own, an `Own`.
+
+    Raises:
+        UserError: as `datasets.choose` and `read_pairs`.
+    """
+    choice = None if args.data in ("auto", TRIMAPS, BUILTIN) else choose_folder(args.data)
+    if choice is None:
+        return datasets.choose(args.data, TRIMAPS, BUILTIN, args.data_dir), Own(None, args.ignore)
+    return choice, Own(read_pairs(choice.data_dir, args.ignore), args.ignore)
+
+
+def load(choice, own, recipe, preset):
+    """Loads the data that `choose` chose.
+
+    Args:
+        choice, own: what it returned; without `own`, the choice is of trimaps.
+        recipe: a `Recipe`, for its limits.
+        preset: decides the size of the built-in dataset.
+
+    Returns:
+        A `PetData`, or an `OwnData`, which has classes.
+    """
+    from experiments.unets.own_data import from_pairs, from_tfds
+    from experiments.unets.training import VALIDATION_SEED, PetData
+
+    if choice.source == "folder":
+        return from_pairs(choice.name, own.pairs, recipe.train_limit, recipe.test_limit)
+    if choice.name in (TRIMAPS, BUILTIN):
+        return PetData(choice, preset, recipe.train_limit, recipe.test_limit)
+    return from_tfds(choice, VALIDATION_SEED, recipe.train_limit, recipe.test_limit, own.ignore)
+
+
+def check_target(target, choice):
+    """Refuses a target that trimaps alone have, for other data.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if target is not None and choice.name not in (TRIMAPS, BUILTIN):
+        raise UserError(f"--target chooses among the trimaps of {TRIMAPS}; of {choice.name}, the masks' classes are it")
