@@ -239,7 +239,7 @@ class TrainingSteps:
             optimizer = self.optimizer.variables
             variables = self.trainable_variables, self.non_trainable_variables, optimizer, self.metrics_variables
             values = Values(variables, state)
-            images, labels, *noise = keras.utils.unpack_x_y_sample_weight(data)[0]
+            images, labels, *noise = _inputs(data)
             noise = noise[0] if noise else values.run(self.draw_training_noise, images.shape[0])
             self.take_steps(images, labels, noise, values.minimise)
             return values.run(self.get_metrics_result), values.state()
@@ -248,7 +248,7 @@ class TrainingSteps:
             """As on TensorFlow, as a pure function."""
             variables = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)
             values = Values(variables, state)
-            return values.run(self._evaluate, keras.utils.unpack_x_y_sample_weight(data)[0]), values.state()
+            return values.run(self._evaluate, _inputs(data)), values.state()
 
     def _evaluate(self, inputs):
         outputs = self(inputs)
@@ -275,3 +275,9 @@ class TrainingSteps:
         """Images mirrored and shifted by the draws of a group, 0 for real images, 1 for outputs followed by samples."""
         draws = ops.reshape(ops.transpose(moves[:, first:], (1, 0, 2)), (-1, 3))[: ops.shape(images)[0]]
         return augment(images, draws[:, 0] < 0.5, ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT)
+
+
+def _inputs(data):
+    """`(images, labels)` or `(images, labels, noise)` from a batch, `(images, labels)` or `(inputs,)`."""
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return x if y is None else (x, y)

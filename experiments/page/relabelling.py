@@ -34,7 +34,7 @@ class Relabeller:
     def __init__(self, name):
         self.name, self.record = name, pretrained.read_record(name)
         self.model = pretrained.load_model(name)
-        self.judges = {"judge": pretrained.load_judge(name)}
+        self.judges = pretrained.load_judges(name)
         self.class_names, self.shape = self.record["class_names"], self.model.image_shape
         self.images, self.labels = read_samples(SAMPLES / f"{name}.png", self.shape)
         size = int(np.prod(self.model.latent_shape))
