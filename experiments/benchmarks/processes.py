@@ -1,4 +1,7 @@
-"""Child processes that measure: each has its own TensorFlow, memory and crashes, and answers calls one at a time."""
+"""Child processes that measure: each has its own TensorFlow, memory and crashes, and answers calls one at a time.
+
+Python's process pools neither say how a worker died, nor stop one that takes too long, nor end with their parent.
+"""
 
 import contextlib
 import importlib

@@ -1,4 +1,7 @@
-"""Lets the settings of a workload take turns, so that a busy moment of the machine hits all alike."""
+"""Lets the settings of a workload take turns, so that a busy moment of the machine hits all alike.
+
+Tools such as pyperf measure one program after the other, and lay a slow minute to one of them.
+"""
 
 import time
 from statistics import median

@@ -11,8 +11,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from experiments.harness.reporting.class_pictures import class_overlay, legend, with_legend
 from experiments.harness.reporting.figures import overlay
 from tfseg import predict
+from tfseg.masks import as_image
 from tfseg.photos import PhotoError, read_photo
 
 ONE_AT_A_TIME = {"concurrency_id": "models", "concurrency_limit": 1}
@@ -64,24 +66,37 @@ def describe(path):
     return f"{Path(path).stem}: {record['variant']}, test IoU {record['test']['iou']:.3f}"
 
 
-def cut_out(photo, mask):
-    """The foreground on a transparent ground: uint8 `(height, width, 4)`."""
-    return np.dstack([photo, mask.astype(np.uint8) * 255])
+def draw(photo, found, classes, threshold):
+    """What is shown of a photo: `({kind: PIL.Image}, a line)`.
 
-
-def write_results(folder, name, photo, mask):
-    """Writes overlay, mask (255 = foreground) and cut-out as PNG into a new folder below `folder`.
-
-    Returns:
-        Their paths.
+    Args:
+        photo: uint8 `(height, width, 3)`.
+        found: `(height, width)`: probabilities of foreground or, where there are `classes`, their ids.
+        classes: a `tfseg.classes.Classes` of more than two, or None.
+        threshold: of the probabilities.
     """
+    if classes is None:
+        mask = found > threshold
+        laid_over, image = overlay(photo, mask), Image.fromarray(mask.astype(np.uint8) * 255)
+        told = f"{mask.mean():.1%} foreground"
+    else:
+        mask, image = found > 0, as_image(found, classes)
+        laid_over = class_overlay(photo, found, classes.colours)
+        laid_over = with_legend(laid_over, legend(classes.names, classes.colours))
+        shares = ((name, np.mean(found == number)) for number, name in enumerate(classes.names))
+        told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
+    cut_out = np.dstack([photo, mask.astype(np.uint8) * 255])
+    return {"overlay": Image.fromarray(laid_over), "mask": image, "cut-out": Image.fromarray(cut_out)}, told
+
+
+def write_results(folder, name, pictures):
+    """Writes pictures as PNG into a new folder below `folder`, and returns their paths."""
     for old in sorted(folder.glob("result-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_RESULTS]:
         shutil.rmtree(old, ignore_errors=True)
     target = Path(tempfile.mkdtemp(prefix="result-", dir=folder))
-    pixels = {"overlay": overlay(photo, mask), "mask": mask.astype(np.uint8) * 255, "cut-out": cut_out(photo, mask)}
-    paths = [target / f"{name}-{kind}.png" for kind in pixels]
-    for path, image in zip(paths, pixels.values(), strict=True):
-        Image.fromarray(image).save(path, compress_level=3)
+    paths = [target / f"{name}-{kind}.png" for kind in pictures]
+    for path, picture in zip(paths, pictures.values(), strict=True):
+        picture.save(path, compress_level=3)
     return [str(path) for path in paths]
 
 
@@ -93,8 +108,8 @@ def build(folder, weights=()):
         weights: paths of models beside the included ones.
     """
     models = [(describe(path), str(path)) for path in [*sorted(predict.WEIGHTS.parent.glob("*.keras")), *weights]]
-    gr.Markdown("A U-Net finds the pet. The mask has the photo's own size.")
-    found = gr.State(time_to_live=3600)  # (name, photo, probability, seconds)
+    gr.Markdown("A U-Net finds the pet, or the classes of your own weights. The mask has the photo's own size.")
+    found = gr.State(time_to_live=3600)  # what `find` returns
     with gr.Row():
         with gr.Column(scale=2):
             upload = photo_input(label="Photo", sources=["upload", "webcam", "clipboard"], height=330, elem_id="photo")
@@ -122,23 +137,28 @@ def _results():
 
 
 def find(upload, model, flip):
-    """The probability of foreground in a photo: `(name, photo, probability, seconds)`."""
+    """What a model finds in a photo: `(name, photo, found, classes, seconds)`; see `draw`."""
     if upload is None:
         refuse("Choose a photo first.")
     (name, photo), started = upload, time.perf_counter()
     try:
-        probability, _ = predict.segment(load(model), photo, flip)
+        network = load(model)
+        classes = getattr(network, "classes", None)
+        classes = classes if classes and classes.channels > 1 else None
+        found = (
+            predict.segment_classes(network, photo, flip)[1] if classes else predict.segment(network, photo, flip)[0]
+        )
     except ValueError as error:
         refuse(str(error))
-    return name, photo, probability, time.perf_counter() - started
+    return name, photo, found, classes, time.perf_counter() - started
 
 
 def show(folder, found, threshold):
     """Overlay, mask and cut-out at a threshold, the three files to download, and a line about them."""
     if found is None:
         return None, None, None, None, ""
-    name, photo, probability, seconds = found
-    mask = probability > threshold
-    paths = write_results(folder, name, photo, mask)
-    height, width = mask.shape
-    return *paths, paths, f"{mask.mean():.1%} foreground of {width} x {height} pixels, {seconds:.2f} s"
+    name, photo, found, classes, seconds = found
+    pictures, told = draw(photo, found, classes, threshold)
+    paths = write_results(folder, name, pictures)
+    height, width = found.shape
+    return *paths, paths, f"{told} of {width} x {height} pixels, {seconds:.2f} s"

@@ -159,16 +159,33 @@ def test_results_are_written_and_old_ones_removed(tmp_path):
     pytest.importorskip("gradio", reason='needs pip install ".[app]"')
     from experiments.page import photo
 
-    pixels, mask = np.full((20, 30, 3), 90, np.uint8), np.zeros((20, 30), bool)
-    mask[5:15, 5:25] = True
+    pixels, probability = np.full((20, 30, 3), 90, np.uint8), np.full((20, 30), 0.3)
+    probability[5:15, 5:20] = 0.7
+    pictures, told = photo.draw(pixels, probability, None, 0.5)
     for _ in range(photo.KEPT_RESULTS + 5):
-        paths = photo.write_results(tmp_path, "my cat", pixels, mask)
+        paths = photo.write_results(tmp_path, "my cat", pictures)
     assert [Path(path).name for path in paths] == ["my cat-overlay.png", "my cat-mask.png", "my cat-cut-out.png"]
-    np.testing.assert_array_equal(np.asarray(Image.open(paths[1])) > 0, mask)
+    np.testing.assert_array_equal(np.asarray(Image.open(paths[1])) > 0, probability > 0.5)
     cut_out = np.asarray(Image.open(paths[2]))
     np.testing.assert_array_equal(cut_out[..., :3], pixels)
-    np.testing.assert_array_equal(cut_out[..., 3], mask * 255)
-    assert len(list(tmp_path.iterdir())) == photo.KEPT_RESULTS + 1
+    np.testing.assert_array_equal(cut_out[..., 3], (probability > 0.5) * 255)
+    assert told == "25.0% foreground" and len(list(tmp_path.iterdir())) == photo.KEPT_RESULTS + 1
+
+
+def test_classes_have_their_ids_their_colours_and_a_legend():
+    pytest.importorskip("gradio", reason='needs pip install ".[app]"')
+    from experiments.page import photo
+    from tfseg.classes import Classes
+
+    classes = Classes(("ground", "cat", "dog"))
+    ids = np.repeat(np.uint8([[0, 1, 2, 2]]), 8, axis=0)
+    pictures, told = photo.draw(np.full((8, 4, 3), 200, np.uint8), ids, classes, 0.5)
+    assert told == "ground 25.0%, cat 25.0%, dog 50.0%"
+    np.testing.assert_array_equal(np.asarray(pictures["mask"]), ids)
+    np.testing.assert_array_equal(np.asarray(pictures["cut-out"])[..., 3], (ids > 0) * 255)
+    laid_over = np.asarray(pictures["overlay"])
+    assert laid_over.shape[0] > 8 and (laid_over[0, 0] == 200).all()
+    np.testing.assert_array_equal(laid_over[0, 1], np.round(100 + 0.5 * np.array(classes.colours[1])))
 
 
 # English to French

@@ -217,11 +217,6 @@ def test_the_page_is_written_from_all_records_of_the_benchmark(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["benchmark", "benchmark.md", "unet"]
 
 
-def test_numbers_keep_three_digits():
-    numbers = (0.06123, 3.914, 48.23, 1203.6)
-    assert [benchmark_report._number(number) for number in numbers] == ["0.0612", "3.91", "48.2", "1,204"]
-
-
 @pytest.mark.skipif(not (RESULTS / "benchmark.md").exists(), reason="the benchmark has not been run")
 def test_the_committed_page_is_that_of_the_records_and_leads_to_files():
     records = [record for record in report.read_records(RESULTS) if record["experiment"] == "benchmark"]

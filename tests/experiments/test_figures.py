@@ -108,15 +108,6 @@ def test_curves(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
 
 
-def test_mean_line_ends_with_the_first_seed():
-    from matplotlib.figure import Figure
-
-    axis = Figure().subplots()
-    seeds = [np.array([[1.0, 2.0, 3.0], [0.0, 0.2, 0.4]]), np.array([[1.0, 2.0], [0.2, 0.4]])]
-    assert figures._line(axis, seeds, "k", "-") == (2.0, pytest.approx(0.3))
-    np.testing.assert_allclose(axis.lines[-1].get_ydata(), [0.1, 0.3])
-
-
 @dataclass
 class Evaluation:
     """As of `tfseg.evaluate`, which imports TensorFlow."""

@@ -106,12 +106,12 @@ def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb)
 
 @pytest.mark.parametrize(
     "script, data, devices",
-    [("run_unet_matrix.py", "shapes", 2), ("cvae.py", "glyphs", 1)],
-    ids=["matrix on two devices", "cvae"],
+    [("run_unet_matrix.py", "shapes", 1), ("run_unet_matrix.py", "shapes", 2), ("cvae.py", "glyphs", 1)],
+    ids=["matrix", "matrix on two devices", "cvae"],
 )
 def test_a_smoke_run_ends_with_scores(tmp_path, script, data, devices):
     options = ["--data", data, "--preset", "smoke", "--epochs", "1", "--precision", "float32", "--results", tmp_path]
-    options += ["--variants", "strconv-ups-dice", "--strategy", "mirrored"] * (devices > 1)
+    options += ["--variants", "strconv-ups-dice"] * (script != "cvae.py") + ["--strategy", "mirrored"] * (devices > 1)
     out = python(ROOT / "experiments" / script, *options, devices=devices)
     assert "Keras on jax" in out and ("shared out over 2 devices" in out) == (devices > 1)
     kind = "cvae" if script == "cvae.py" else "unet"

@@ -1,4 +1,5 @@
-"""Sheets of small images, laid out pixel by pixel: each image pixel becomes a square of whole pixels, so nothing blurs.
+"""Sheets of small images, laid out pixel by pixel: each image pixel becomes a square of whole pixels, so nothing blurs,
+as it would in axes that Matplotlib lays out.
 
 Matplotlib is imported on first use, as in `experiments.harness.reporting.figures`.
 """

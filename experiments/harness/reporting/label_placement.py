@@ -1,4 +1,4 @@
-"""Names beside the points of a plot, where they cover nothing."""
+"""Names beside the points of a plot, where they cover nothing, and in the same places each time."""
 
 import numpy as np
 

@@ -1,4 +1,7 @@
-"""Progress lines with the time left, for one model and for all models of a command."""
+"""Progress lines with the time left, for one model and for all models of a command.
+
+Lines instead of bars, since most runs are read in a log.
+"""
 
 import statistics
 import sys
