@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# What to run first on a fresh GPU machine: every script once on JAX, the benchmark, then the two trainings that want a GPU.
+#
+#     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
+#
+# About 8 minutes on one H100. Each part leaves a log in RESULTS/gpu_check/ and its records below RESULTS; one that fails
+# does not stop the others, and the exit status says whether any did. Run again, it goes on where it stopped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+results=${1:-results}
+logs=$results/gpu_check
+mkdir -p "$logs"
+export KERAS_BACKEND=jax XLA_PYTHON_CLIENT_PREALLOCATE=false PYTHONUNBUFFERED=1
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$logs/compiled}
+python=${PYTHON:-python}
+failed=0
+
+part() { # part NAME COMMAND...: runs a command with its output in a log, and says how it went
+    local name=$1 started=$SECONDS status=ok
+    shift
+    "$@" >"$logs/$name.log" 2>&1 || status="failed, see $logs/$name.log"
+    echo "$name: $status ($((SECONDS - started)) s)"
+    [ "$status" = ok ] || failed=1
+    [ "$status" = ok ]
+}
+
+smoke() { # every training script in its smallest size, on data drawn here
+    part smoke-unet "$python" experiments/run_unet_matrix.py --data shapes --preset smoke --results "$logs/smoke"
+    part smoke-cvae "$python" experiments/cvae.py --data glyphs --preset smoke --results "$logs/smoke"
+    part smoke-nmt "$python" experiments/nmt.py --data numbers --preset smoke --results "$logs/smoke"
+}
+
+# Compiling keeps the processor busy and leaves the GPU idle, so the smoke tests run beside the long compilation.
+part cifar10-control "$python" experiments/cvae.py --data cifar10 --preset gpu --model control --results "$results" &
+control=$!
+smoke
+wait "$control" || failed=1
+part unet-matrix "$python" experiments/run_unet_matrix.py --preset gpu --results "$results"
+part benchmark "$python" experiments/benchmark.py --results "$results"
+exit "$failed"
