@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 from urllib.parse import unquote
@@ -122,7 +123,15 @@ def check_make(arguments):
     assert set(arguments) <= set(targets)
 
 
-CHECKS = {"python": check_python, "pip": check_pip, "make": check_make}
+def check_bash(arguments):
+    """The script has no error of syntax, and every command of its own parses."""
+    script = ROOT / arguments[0]
+    subprocess.run(["bash", "-n", script], check=True)
+    for command in re.findall(r'"\$python" (experiments/\S+\.py[^\n&]*)', script.read_text()):
+        check_python(shlex.split(re.sub(r"\$\w+(/\w+)*", "x", command.replace('"', ""))))
+
+
+CHECKS = {"python": check_python, "pip": check_pip, "make": check_make, "bash": check_bash}
 OTHERS = {"export", "git", "cd"}
 
 
