@@ -31,10 +31,13 @@ def _unet(record):
 
 
 def _cvae(record):
-    test = record["test"]
-    reading = test["relabel"]["readings"]["a"]
-    obeyed = f"wrong labels obeyed {reading['accuracy']:.1%}"
-    return f"image under any label: conditional VAE `{record['variant']}` | `{record['dataset']}` | {obeyed}"
+    relabel = record["test"]["relabel"]
+    reading, style = relabel["readings"]["a"], relabel.get("style")
+    kept = f"images kept (retention) {reading['retention']:.1%}"
+    if style:  # of digits retention says little
+        kept = f"slant kept {style['slant']:.2f}, stroke thickness {style['stroke_thickness']:.2f} (correlation)"
+    scores = f"wrong labels obeyed {reading['accuracy']:.1%}, {kept}"
+    return f"image under any label: conditional VAE `{record['variant']}` | `{record['dataset']}` | {scores}"
 
 
 def _translator(record):
