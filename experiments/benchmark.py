@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from experiments.benchmarks import decoding  # noqa: E402
 from experiments.benchmarks.plan import (  # noqa: E402
     PARTS,
     PEERS,
@@ -81,18 +82,22 @@ def measure(preset, options):
         precisions = found["precisions"]
         print(f"Hardware: {hardware.Hardware(**found['hardware'])}. Precisions: {', '.join(precisions)}.", flush=True)
         reads = MEMORY_READS if "memory" in sizes.parts else ()
-        progress = Progress(count_turns(sizes, found["hardware"], precisions) + len(reads))
+        searches = decoding.SEARCHES if "decoding" in sizes.parts else ()
+        progress = Progress(count_turns(sizes, found["hardware"], precisions) + len(reads) + len(searches))
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
         measured = {}
         for workload in workloads(sizes):
             rows = make_rows(workload, sizes, precisions, found["hardware"])
             measured[workload] = Turns(workload, sizes, rows, products, machine, progress).run()
+    precision = found["hardware"]["precision"]
+    decoded = decoding.measure_decoding(precision, sizes.turns, progress) if searches else None
     memory = measure_pipeline_memory(progress) if reads else None
     return {
         "experiment": "benchmark",
         "command": runs.command_line(),
         "sizes": sizes.record(),
         "workloads": measured,
+        "decoding": decoded,
         "pipeline_memory": memory,
         "hardware": found["hardware"],
         "versions": found["versions"],

@@ -49,6 +49,7 @@ class RowService:
             seconds.append(time.perf_counter() - started)
         return {
             "network": workload.name,
+            "unit": getattr(workload, "unit", "images"),
             "image_shape": list(workload.image_shape),
             "batch_size": workload.batch_size,
             "parameters": model.count_params(),

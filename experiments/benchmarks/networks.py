@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.plan import unet_recipe
+from experiments.benchmarks.sentences import make_sentences
 from experiments.cvaes import training as cvae_training
 from experiments.cvaes.recipes import MODELS, SHAPES, make_recipe
 from experiments.unets import training as unet_training
@@ -151,6 +152,8 @@ def make_workload(name, sizes):
         return UNet(unet_recipe(sizes), sizes.unet_batches)
     if name == "article":
         return UNet(make_unet_recipe("cpu", TUTORIAL, {"image_size": sizes.image_size}), sizes.unet_batches)
+    if name == "nmt":
+        return make_sentences(sizes.nmt_tokens)
     dataset = name.removeprefix("cvae-")
     model = next(iter(MODELS[dataset]))
     return LabelledNoise(make_recipe(dataset, model, sizes.cvae_preset, {}), dataset, model)

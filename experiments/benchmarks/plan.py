@@ -15,10 +15,13 @@ WORKLOADS = {
     "unet": ("unet",),
     "article": ("article",),
     "cvae": ("cvae-mnist", "cvae-cifar10"),
+    "nmt": ("nmt",),
+    "decoding": (),
     "memory": (),
 }
-"""What each part trains: the U-Net of the matrix, the tutorial article's own, the conditional VAEs. `memory` trains
-nothing: it measures how much memory the U-Net's input pipeline takes."""
+"""What each part trains: the U-Net of the matrix, the tutorial article's own, the conditional VAEs, the assignment's
+transformer. Two train nothing: `decoding` measures what kept keys and values gain while it translates, `memory` how
+much memory the U-Net's input pipeline takes."""
 
 PARTS = tuple(WORKLOADS)
 
@@ -37,8 +40,8 @@ PRESETS = {
     },
 }
 DEVICE_SIZES = {
-    "CPU": {"batch_size": 8, "unet_batches": 16, "cvae_preset": "cpu"},
-    "GPU": {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu"},
+    "CPU": {"batch_size": 8, "unet_batches": 16, "cvae_preset": "cpu", "nmt_tokens": 1024},
+    "GPU": {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096},
 }
 """What depends on the device, where the user says nothing."""
 
@@ -55,6 +58,7 @@ class Sizes:
         turns: how often each setting is timed, and `seconds` for how long each time; see `turn_seconds`.
         unet_batches: in an epoch of the U-Net.
         cvae_preset: a preset of `cvaes.recipes`, which sizes the conditional VAEs.
+        nmt_tokens: of a batch of the transformer, on each side.
         peer: a name in `PEERS` whose U-Net takes turns too, or None.
     """
 
@@ -67,6 +71,7 @@ class Sizes:
     batch_size: int
     unet_batches: int
     cvae_preset: str
+    nmt_tokens: int
     peer: str | None = None
 
     def turn_seconds(self, workload):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from experiments.benchmarks.report_parts import decoding_part, memory_part, number
 from experiments.harness.reporting import report
 from experiments.harness.running.runs import write_atomic
 
@@ -12,6 +13,7 @@ TITLES = {
     "article": "The article's U-Net",
     "cvae-mnist": "Conditional VAE, MNIST's shape",
     "cvae-cifar10": "Conditional VAE, CIFAR-10's shape",
+    "nmt": "Transformer, sentences of 24 tokens",
 }
 
 PAGE_INTRODUCTION = """# Speed and memory
@@ -26,8 +28,8 @@ other machines. Images are noise of the datasets' shapes.
 - *This project*: its own training step, model, optimizer and input pipeline; in bold the setting that it chooses on
   that machine. *Plain program*: the same network in `float32`, trained by `fit` with Adam from `from_tensor_slices`,
   `map` and `batch`; under *Keras's defaults* `jit_compile` stays as it comes, and Keras decides on XLA.
-- *Images/s*: of training, input pipeline included. *× plain*: as a multiple of the plain program's under Keras's
-  defaults. *Step alone*: training on one batch that is always the same.
+- *Images/s*: of training, input pipeline included; of the transformer, pairs of sentences. *× plain*: as a multiple of
+  the plain program's under Keras's defaults. *Step alone*: training on one batch that is always the same.
 - *Of ceiling*: images/s of the step alone × 3 × FLOPs of a forward pass of one image / FLOP/s of the fastest product of
   two matrices in the same precision. The 3: forward, gradients with respect to inputs, gradients with respect to
   weights. FLOPs are those of convolutions and dense layers, two a multiply-add. On GPUs TensorFlow computes `float32`
@@ -109,7 +111,7 @@ def _short_row(record, name, part):
     exact = find(part, loop="project", precision="float32", xla=record["hardware"]["xla"])
     setting = f"{own['precision']}, XLA {_xla(own)}" if own else None
     shares = [_percent(row and row.get("ceiling_share")) for row in (own, exact)]
-    speed = _number(_speed(own)) if own else None
+    speed = number(_speed(own)) if own else None
     ratios = [_ratio(own, row) and f"{_ratio(own, row)} (XLA {_xla(row)})" for row in (plain, other)]
     return [machine(record), TITLES[name], setting, speed, *ratios, *shares, _percent(own and own["pipeline_share"], 1)]
 
@@ -134,8 +136,9 @@ def _machine(record):
     for name, part in record["workloads"].items():
         parts.append(f"### {TITLES[name]}")
         parts += _workload(part)
-    memory = record.get("pipeline_memory")
-    return "\n\n".join([*parts, *(_memory(memory) if memory else [])])
+    for name, write in (("decoding", decoding_part), ("pipeline_memory", memory_part)):
+        parts += write(record[name]) if record.get(name) else []
+    return "\n\n".join(parts)
 
 
 def _workload(part):
@@ -153,15 +156,17 @@ def _workload(part):
 def _what(part):
     if not part.get("network"):
         return "No setting worked."
-    shape = " x ".join(map(str, part["image_shape"]))
+    unit, shape = part.get("unit", "images"), " x ".join(map(str, part["image_shape"]))
+    shape += " tokens" * (unit == "sentences")
     ceilings = "; ".join(
-        f"{_number(each['flops_per_second'] / GIGA)} GFLOP/s in {each['dtype']} ({each['side']} x {each['side']})"
+        f"{number(each['flops_per_second'] / GIGA)} GFLOP/s in {each['dtype']} ({each['side']} x {each['side']})"
         for each in part["ceilings"].values()
     )
+    flops = number(part["forward_flops"] / GIGA)
     return (
-        f"{part['network']}: {part['parameters']:,} parameters, images of {shape}, batches of {part['batch_size']}, "
-        f"{_number(part['forward_flops'] / GIGA)} GFLOPs a forward pass of one image. Matrix products: {ceilings}. "
-        f"The input pipeline alone: {_number(part['pipeline']['images_per_second'])} images/s{_unhidden(part)}."
+        f"{part['network']}: {part['parameters']:,} parameters, {unit} of {shape}, batches of {part['batch_size']}, "
+        f"{flops} GFLOPs a forward pass of one {unit[:-1]}. Matrix products: {ceilings}. "
+        f"The input pipeline alone: {number(part['pipeline']['images_per_second'])} {unit}/s{_unhidden(part)}."
     )
 
 
@@ -189,13 +194,13 @@ def _row(row, plain, gpu):
         _setting(row),
         row["precision"],
         _xla(row),
-        _number(_speed(row)),
+        number(_speed(row)),
         _ratio(row, plain),
-        _number(speeds.get("step")),
+        number(speeds.get("step")),
         _percent(row.get("ceiling_share")),
         _percent(row.get("pipeline_share"), 1),
-        _number(speeds.get("inference")),
-        _number(row["first_step_seconds"]),
+        number(speeds.get("inference")),
+        number(row["first_step_seconds"]),
         f"{row['memory']['device_peak' if gpu else 'peak'] / MIB:,.0f}",
     ]
 
@@ -220,25 +225,6 @@ def _reading(part):
     return [" ".join(text)] if text else []
 
 
-def _memory(memory):
-    """Markdown of what the input pipeline takes, by kind of cache."""
-    caches = {}
-    for row in memory["rows"]:
-        caches.setdefault(row["cache"], []).append(row)
-    photos = [row["photos"] for row in next(iter(caches.values()))]
-    header = ["cache", *[f"MiB, {count:,} photos" for count in photos], "images/s, second epoch"]
-    rows = []
-    for cache, found in caches.items():
-        taken = [f"{(row['peak'] - row['start']) / MIB:,.0f}" for row in found]
-        rows.append([f"`{cache}`", *taken, _number(found[-1]["images_per_second"])])
-    text = (
-        f"What reading training data takes beyond TensorFlow itself, for datasets of different size, by `--cache` of "
-        f"`run_unet_matrix.py`: photos of 375 x 500 pixels, training images of {memory['image_size']} x "
-        f"{memory['image_size']}."
-    )
-    return ["### Memory of the U-Net's input pipeline", text, report.table(header, rows)]
-
-
 def _speed(row):
     return row["images_per_second"].get("together")
 
@@ -250,15 +236,6 @@ def _ratio(row, base):
 
 def _percent(value, digits=0):
     return None if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _number(value):
-    """Three significant digits, and more before the point: `0.0612`, `3.91`, `48.2`, `1,204`."""
-    if value is None:
-        return None
-    if value < 1:
-        return f"{value:.3g}"
-    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
 
 SECTIONS = (report.Section("benchmark", 9, benchmark_section, short_table),)

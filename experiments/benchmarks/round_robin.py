@@ -101,7 +101,7 @@ class Turns:
 
     def _build(self, row, child):
         facts = child.call("build", limit=LIMIT)
-        names = ("network", "image_shape", "batch_size", "parameters", "forward_flops")
+        names = ("network", "unit", "image_shape", "batch_size", "parameters", "forward_flops")
         self.network |= {name: facts.pop(name) for name in names if name in facts}
         self.outcomes[row] |= facts | {"turns": {measure: [] for measure in row.measures}}
         self.progress.say(str(row), f"first step, compilation included, {facts['first_step_seconds']:.1f} s")
@@ -117,7 +117,8 @@ class Turns:
             if seconds[measure] > SLOW * self.seconds:
                 self.slow.add((row, measure))
         speeds = ", ".join(f"{measure} {turns[measure][-1]:.2f}" for measure in row.measures if seconds[measure])
-        text = f"turn {turn + 1}/{self.sizes.turns} | images/s: {speeds or 'as before, too slow for another turn'}"
+        speeds = speeds or "as before, too slow for another turn"
+        text = f"turn {turn + 1}/{self.sizes.turns} | {self.network['unit']}/s: {speeds}"
         self.left[row] -= 1
         self.progress.say(str(row), text, taken=1)
 
@@ -126,7 +127,7 @@ class Turns:
         for precision, speeds in self.ceilings.items():
             speeds.append(self.machine.call("product", precision, self.seconds))
         speeds = ", ".join(f"{precision} {speeds[-1] / 1e9:.1f}" for precision, speeds in self.ceilings.items())
-        text = f"turn {turn + 1}/{self.sizes.turns} | input pipeline: {self.pipeline[-1]:.1f} images/s"
+        text = f"turn {turn + 1}/{self.sizes.turns} | input pipeline: {self.pipeline[-1]:.1f} a second"
         text += f", matrix product, GFLOP/s: {speeds}"
         self.progress.say(f"{self.workload}, the machine", text, taken=1)
 

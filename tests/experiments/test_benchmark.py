@@ -58,7 +58,7 @@ def test_sizes_are_the_presets_the_devices_and_the_users():
     assert overrides(parse_arguments([])) == {}
     full = make_sizes("full", {}, "CPU")
     assert (full.image_size, full.filters, full.batch_size, full.cvae_preset) == (128, 64, 8, "cpu")
-    assert workloads(full) == ["unet", "article", "cvae-mnist", "cvae-cifar10"]
+    assert workloads(full) == ["unet", "article", "cvae-mnist", "cvae-cifar10", "nmt"]
     assert (full.turn_seconds("unet"), full.turn_seconds("cvae-mnist")) == (4.0, 1.6)
     on_gpu = make_sizes("full", {"filters": 32}, "GPU")
     assert (on_gpu.filters, on_gpu.batch_size, on_gpu.cvae_preset) == (32, 32, "gpu")
@@ -192,7 +192,14 @@ class Scripted:
             return self.measure(*arguments)
         if self.row and self.row.xla is True:
             raise ChildFailed("out of memory")
-        facts = {"network": "a net", "image_shape": [8, 8, 3], "batch_size": 2, "parameters": 7, "forward_flops": 1000}
+        facts = {
+            "network": "a net",
+            "unit": "images",
+            "image_shape": [8, 8, 3],
+            "batch_size": 2,
+            "parameters": 7,
+            "forward_flops": 1000,
+        }
         return facts | {"xla_used": False, "first_step_seconds": 0.5}
 
     def measure(self, name, seconds):

@@ -6,11 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from experiments.benchmarks import networks
+from experiments.benchmarks import decoding, networks, sentences
 from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import Row, make_sizes
 from experiments.benchmarks.ratios import rate
+from experiments.nmts.recipes import make_recipe
+from tfnmt.flops import count_flops
 
 SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
 
@@ -40,6 +42,31 @@ def test_both_programs_train_the_same_network_on_batches_of_the_same_kind(name):
     images, plain_images = (np.asarray(batch[0]) for batch in (first, second))
     assert images.dtype == plain_images.dtype == np.float32
     assert 0 <= plain_images.min() < 0.2 and 0.8 < plain_images.max() <= 1 and images.max() <= 1
+
+
+def test_the_transformers_sentences_are_all_as_long_as_their_batch(monkeypatch):
+    monkeypatch.setattr(sentences, "BATCHES", 2)
+    recipe = make_recipe("multi30k", "assignment", "smoke", {"batch_tokens": 72, "vocabulary": 300})
+    workload = sentences.Sentences(recipe)
+    own, plain = workload.model(False), workload.plain_model()
+    assert [weight.shape for weight in own.weights] == [weight.shape for weight in plain.weights]
+    assert workload.batch_size == 3 and workload.data().steps == 2 and workload.unit == "sentences"
+    first, second = next(iter(workload.data().epoch(0))), next(iter(workload.plain_data()))
+    for batch in (first, second):
+        tokens = [np.asarray(part) for part in keras.tree.flatten(batch)]
+        assert all(part.shape == (3, 24) and part.all() for part in tokens)
+    loop = ProjectLoop(own, workload)
+    assert loop.rate("together", 0) > 0
+    assert workload.flops(own) == count_flops(own, 24, 24)
+
+
+def test_decoding_is_measured_with_kept_keys_and_values_and_without(monkeypatch):
+    recipe = make_recipe("multi30k", "assignment", "smoke", {})
+    monkeypatch.setattr(decoding, "make_recipe", lambda *_: recipe)
+    monkeypatch.setattr(decoding, "TOKENS", 6)
+    speeds = decoding.DecodingService("float32", 2).measure(2)
+    assert {name: len(found) for name, found in speeds.items()} == {"kept": 2, "recomputed": 2}
+    assert min(min(found) for found in speeds.values()) > 0
 
 
 def test_a_step_trains_and_a_prediction_does_not(programs):

@@ -33,6 +33,13 @@ def row(loop, precision, xla, speeds, default=False, **more):
     }
 
 
+DECODING = {
+    "sentences": 8,
+    "source_tokens": 24,
+    "tokens": 40,
+    "precision": "float32",
+    "rows": [{"search": "greedy", "turns": {}, "tokens_per_second": {"kept": 1250.0, "recomputed": 100.0}}],
+}
 UNET = {
     "network": "U-Net, maxpool, transpose, 64 filters at the first level",
     "image_shape": [128, 128, 3],
@@ -224,3 +231,11 @@ def test_the_committed_page_is_that_of_the_records_and_leads_to_files():
     assert text == benchmark_report.page(records)
     links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if not link.startswith("http")]
     assert links and all((RESULTS / link).exists() for link in links)
+
+
+def test_decoding_and_sentences():
+    transformer = UNET | {"network": "Transformer", "unit": "sentences", "image_shape": [24]}
+    record = {**RECORD, "folder": "benchmark/some-cores", "workloads": {"nmt": transformer}, "decoding": DECODING}
+    text = benchmark_report.page([record])
+    assert "Transformer: 31,055,297 parameters, sentences of 24 tokens, batches of 8" in text
+    assert "| greedy | 1,250 | 100 | 12.5 |" in text
