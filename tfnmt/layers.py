@@ -46,7 +46,14 @@ def causal_mask(length):
 
 @keras.saving.register_keras_serializable("tfnmt")
 class Attention(keras.layers.MultiHeadAttention):
-    """`keras.layers.MultiHeadAttention` in two halves, so that keys and values can be kept while decoding."""
+    """`keras.layers.MultiHeadAttention` in two halves, so that keys and values can be kept while decoding.
+
+    Without flash attention: JAX's kernel takes no mask that is the same for all queries, and says so at length.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._flash_attention = False  # Keras 3.15 takes the argument `flash_attention=False` for "decide yourself"
 
     def keys_and_values(self, memory):
         """Keys and values of `(batch, length, width)`, each `(batch, length, heads, width / heads)`."""
@@ -88,7 +95,7 @@ class Block(keras.layers.Layer):
         self.out.build((None, None, feed_forward))
 
     def _attention(self):
-        attention = Attention(self.heads, self.width // self.heads, flash_attention=False, dtype=self.dtype_policy)
+        attention = Attention(self.heads, self.width // self.heads, dtype=self.dtype_policy)
         attention.build((None, None, self.width), (None, None, self.width))
         return attention
 

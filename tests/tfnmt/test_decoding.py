@@ -33,25 +33,42 @@ def greedy(model):
     return Greedy(model).predict_on_batch(SOURCE)
 
 
+@pytest.fixture(scope="module")
+def beam(model):
+    return Beam(model, 3).predict_on_batch(SOURCE)
+
+
+def log_probabilities(model, source, tokens):
+    """Of each token after those before it, impossible ones left out: float `(batch, length, words)`."""
+    target = np.concatenate([np.full((len(tokens), 1), START), tokens[:, :-1]], axis=1)
+    log_p = np.array(ops.log_softmax(model({"source": source, "target": target}), axis=-1))
+    log_p[..., [PAD, START]] = -np.inf
+    return log_p
+
+
 def test_greedy_takes_the_likeliest_token(model, greedy):
     tokens, scores = greedy
-    assert tokens.shape == (3, 18)
-    for source, row, score in zip(SOURCE, tokens, scores, strict=True):
-        target, total = [START], 0.0
-        while len(target) <= 18 and target[-1] != END:
-            logits = np.array(model({"source": source[None], "target": np.array([target])}))[0, -1]
-            log_p = np.array(ops.log_softmax(logits))
-            log_p[[PAD, START]] = -np.inf
-            target.append(int(log_p.argmax()))
-            total += log_p.max()
-        assert row.tolist() == target[1:] + [PAD] * (19 - len(target))
-        assert score == pytest.approx(total, rel=1e-4)
-    assert len({tuple(row) for row in tokens.tolist()}) > 1  # sources matter
+    assert tokens.shape == (3, 18) and len({tuple(row) for row in tokens.tolist()}) > 1  # sources matter
+    log_p, real = log_probabilities(model, SOURCE, tokens), tokens != PAD
+    assert np.array_equal(log_p.argmax(-1)[real], tokens[real])
+    np.testing.assert_allclose(scores, np.where(real, log_p.max(-1), 0).sum(1), rtol=1e-4)
+    lengths = real.sum(1)
+    assert all(row[n - 1] == END or n == 18 for row, n in zip(tokens, lengths, strict=True))
+    assert all(END not in row[: n - 1] and row[:n].all() for row, n in zip(tokens, lengths, strict=True))
 
 
-@pytest.mark.parametrize("make", [Greedy, lambda model, **options: Beam(model, 3, **options)])
-def test_kept_keys_and_values_change_nothing(model, make):
-    kept, recomputed = (make(model, kept=kept).predict_on_batch(SOURCE) for kept in (True, False))
+def test_a_beams_score_is_its_translations(model, beam):
+    tokens, scores = beam
+    log_p = np.take_along_axis(log_probabilities(model, SOURCE, tokens), tokens[..., None], axis=-1)[..., 0]
+    lengths = (tokens != PAD).sum(1)
+    total = np.where(tokens != PAD, log_p, 0).sum(1)
+    np.testing.assert_allclose(scores, total / ((5 + lengths) / 6), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["greedy", "beam"])
+def test_kept_keys_and_values_change_nothing(model, name, request):
+    search = Greedy(model, kept=False) if name == "greedy" else Beam(model, 3, kept=False)
+    kept, recomputed = request.getfixturevalue(name), search.predict_on_batch(SOURCE)
     assert np.array_equal(kept[0], recomputed[0])
     np.testing.assert_allclose(kept[1], recomputed[1], rtol=1e-4)
 
@@ -87,10 +104,9 @@ def test_a_wide_beam_finds_the_best_of_all():
     assert scores[0] == pytest.approx(best, rel=1e-4)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision(policy):
-    for search in (Greedy(build(policy)), Beam(build(policy), 3)):
-        tokens, scores = search.predict_on_batch(SOURCE)
-        assert np.isfinite(scores).all() and ((tokens >= 0) & (tokens != START)).all()
-        ended = np.cumsum(tokens == END, axis=1) > 0
-        assert (tokens[:, 1:][ended[:, :-1]] == PAD).all()  # nothing after the end
+@pytest.mark.parametrize("policy, search", [("mixed_bfloat16", Greedy), ("mixed_float16", Beam)])
+def test_half_precision(policy, search):
+    tokens, scores = search(build(policy)).predict_on_batch(SOURCE)
+    assert np.isfinite(scores).all() and ((tokens >= 0) & (tokens != START)).all()
+    ended = np.cumsum(tokens == END, axis=1) > 0
+    assert (tokens[:, 1:][ended[:, :-1]] == PAD).all()  # nothing after the end
