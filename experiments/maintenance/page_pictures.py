@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -24,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
+from tfnmt import pretrained  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",
@@ -144,6 +146,17 @@ def draw(driver, moves):
     return find(driver, "#readings", "your picture").text
 
 
+def translate(driver, text):
+    """Translates a text in the third tab; returns the French, once its attention map is there."""
+    open_tab(driver, "English to French")
+    box = find(driver, "#english textarea")
+    box.clear()
+    box.send_keys(text)
+    find(driver, "#translate").click()
+    find(driver, "#attention table", text.split()[-1].strip("."))
+    return find(driver, "#french textarea").get_attribute("value")
+
+
 def requests_elsewhere(driver, address):
     """Addresses outside the page's own that the browser asked for since this was last called."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
@@ -151,8 +164,19 @@ def requests_elsewhere(driver, address):
     return sorted({url for url in urls if url.startswith(("http", "ws")) and not url.startswith(address)})
 
 
+def settle(driver, seconds=1.0):
+    """Waits until the page has shown no progress for some time."""
+    quiet_since, end = time.monotonic(), time.monotonic() + SECONDS
+    while time.monotonic() < min(quiet_since + seconds, end):
+        text = driver.find_element("tag name", "body").text
+        if "processing |" in text or "queue:" in text:
+            quiet_since = time.monotonic()
+        time.sleep(0.1)
+
+
 def save_screenshot(driver, path):
-    """Saves what the browser shows, in 256 colours."""
+    """Saves what the browser shows once nothing is being computed, in 256 colours."""
+    settle(driver)
     image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
     png = io.BytesIO()
     image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
@@ -178,8 +202,12 @@ def main():
     with served() as (_, address), opened(address) as driver:
         segment(driver, args.photo)
         save_screenshot(driver, args.out / "page-photo.png")
-        send_in(driver, "mnist", "8", (0.75, 0.7))
-        save_screenshot(driver, args.out / "page-label.png")
+        for data, label, place in (("mnist", "8", (0.75, 0.7)), ("cifar10", "horse", (0.05, 0.5))):
+            send_in(driver, data, label, place)
+            save_screenshot(driver, args.out / f"page-{data}.png")
+        if pretrained.included():
+            translate(driver, "Two dogs are running on the beach.")
+            save_screenshot(driver, args.out / "page-translation.png")
 
 
 if __name__ == "__main__":

@@ -281,6 +281,21 @@ def test_a_test_image_and_a_drawing_go_in_under_a_label(page):
 
 
 @pytest.mark.slow
+def test_a_sentence_is_translated_and_shows_where_the_model_looked(page):
+    from tfnmt import pretrained
+
+    if not pretrained.included():
+        pytest.skip("no translator is included")
+    driver, address, _ = page
+    french = page_pictures.translate(driver, "Two dogs run.")
+    command = [sys.executable, str(ROOT / "experiments" / "translate.py"), "Two dogs run."]
+    expected = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    assert french.strip() == expected != ""
+    assert len(driver.find_elements("css selector", "#attention td")) >= 9
+    assert page_pictures.requests_elsewhere(driver, address) == []
+
+
+@pytest.mark.slow
 def test_the_page_listens_on_loopback_only_and_bounds_uploads(page):
     address = page[1]
     assert address.startswith("http://127.0.0.1:")
