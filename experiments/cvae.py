@@ -2,6 +2,7 @@
 
     python experiments/cvae.py --data mnist
     python experiments/cvae.py --data cifar10 --model control density
+    python experiments/cvae.py --data photos/                     # your own, a folder a class
     python experiments/cvae.py --data mnist --wrong-labels-only   # that picture, from saved or included weights
 
 After Kingma & Welling 2014 and Sohn et al. 2015; on CIFAR-10 with the features of Hou et al. 2017 and the adversary of
@@ -16,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvaes import included  # noqa: E402
+from experiments.cvaes import included, sources  # noqa: E402
 from experiments.cvaes.recipes import (  # noqa: E402
     CONDITIONINGS,
     LIKELIHOODS,
@@ -28,7 +29,6 @@ from experiments.cvaes.recipes import (  # noqa: E402
     make_recipe,
     pick_preset,
 )
-from experiments.harness.data import datasets  # noqa: E402
 from experiments.harness.running import hardware, runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.hparams import read_hparams  # noqa: E402
@@ -42,9 +42,11 @@ def parse_arguments(argv=None):
     add(
         "--data",
         default="auto",
-        choices=["auto", *MODELS],
-        help="dataset (default: mnist where it can be had, else glyphs)",
+        metavar="DATA",
+        help=f"auto (mnist where it can be had, else glyphs), any of {', '.join(MODELS)}, a folder that holds a "
+        "folder a class, or a TFDS dataset with image and label (default: %(default)s)",
     )
+    add("--image-size", type=int, choices=sources.SIZES, help="side that your own images are resized to (default: 32)")
     add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
     add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware)")
     add("--model", nargs="+", metavar="MODEL", help=f"what to train, or all (default: the first). {_models()}")
@@ -96,11 +98,11 @@ def overrides(args):
     return found | options
 
 
-def check_recipes(args, options, dataset, models):
+def check_recipes(args, options, dataset, models, image_shape=None):
     """Refuses what no model can be built with, before anything slow happens; `options` is what `overrides` returned."""
     for model in models:
         try:
-            make_recipe(dataset, model, "cpu" if args.preset == "auto" else args.preset, options)
+            make_recipe(dataset, model, "cpu" if args.preset == "auto" else args.preset, options, image_shape)
         except ValueError as error:
             source = f"--hparams {args.hparams}: " if args.hparams else ""
             raise UserError(f"{source}{model}: {error}") from None
@@ -119,8 +121,9 @@ def pick_models(requested, dataset):
 
 def main():
     args = parse_arguments()
-    builtin = args.data if args.data.startswith("glyphs") else "glyphs"
-    choice = datasets.choose(args.data, "mnist", builtin, args.data_dir)
+    choice, found = sources.choose(args)
+    if choice.name not in MODELS:
+        return train_on_own(args, choice, found)
     models, seeds, options = pick_models(args.model, choice.name), args.seed or [0], overrides(args)
     check_recipes(args, options, choice.name, models)
     again, record = args.wrong_labels_only, None
@@ -133,23 +136,65 @@ def main():
     if not machine:
         return 0
     from experiments.cvaes import run as cvae_run
-    from experiments.maintenance.summary import publish
 
     if not record:
         preset = pick_preset(args.preset, machine.device)
         run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results)
-        if args.classifiers_only:
-            return run.train_classifiers(args.classifiers_only)
-        if args.dry_run:
-            return run.describe()
-        if not again:
-            status = run.run(force=args.force)
-            publish(args.results)
-            return status
-        if not run.left():
-            return run.draw_wrong_labels_again()
+        if not again or not run.left():
+            return act(run, args)
         record = included.find(choice, request, run.folder, run.left())
     return cvae_run.draw_included(choice, record, machine, args.results)
+
+
+def act(run, args):
+    """Does with a run what the options ask for; returns the exit code."""
+    from experiments.maintenance.summary import publish
+
+    if args.classifiers_only:
+        return run.train_classifiers(args.classifiers_only)
+    if args.dry_run:
+        return run.describe()
+    if args.wrong_labels_only:
+        return run.draw_wrong_labels_again()
+    status = run.run(force=args.force)
+    publish(args.results)
+    return status
+
+
+def train_on_own(args, choice, found):
+    """Trains on data of one's own, whose images decide which models fit; `found` is what `sources.choose` returned."""
+    seeds, options = args.seed or [0], overrides(args)
+    if found:
+        models = _models_for(args, options, found.image_shape)
+    machine = start(choice, args)
+    if not machine:
+        return 0
+    from experiments.cvaes import run as cvae_run
+    from experiments.cvaes.own_images import FolderImages, TfdsImages
+
+    preset = pick_preset(args.preset, machine.device)
+    if found:
+        images = FolderImages(choice, found)
+    else:
+        what = sources.tfds_images(choice, args.image_size)
+        models = _models_for(args, options, what[0])
+        recipe = make_recipe(sources.family_of(what[0]), models[0], preset, options, what[0])
+        images = TfdsImages(choice, *what, recipe.train_limit, recipe.test_limit)
+    print("Classes: " + ", ".join(f"{n} {name}" for n, name in enumerate(images.class_names)))
+    run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results, images)
+    if args.wrong_labels_only and run.left():
+        raise UserError(f"{run.folder} lacks trained models; leave --wrong-labels-only out to train them")
+    return act(run, args)
+
+
+def _models_for(args, options, image_shape):
+    """The models to train; grey images are kept grey, where MNIST's model would draw them black and white."""
+    family = sources.family_of(image_shape)
+    if image_shape[-1] == 1:
+        options.setdefault("likelihood", "bernoulli_grey")
+    models = pick_models(args.model, family)
+    check_recipes(args, options, family, models, image_shape)
+    return models
 
 
 if __name__ == "__main__":

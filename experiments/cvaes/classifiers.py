@@ -82,8 +82,8 @@ class Classifiers(Experiment):
     recipes, kind, smoke_names = {}, "", {}
 
     def __init__(self, choice, preset, data, machine, results):
-        chosen = [self._fitted(recipe, preset, machine) for recipe, _ in self.recipes[choice.name]]
-        seeds = [seed for _, seed in self.recipes[choice.name]]
+        chosen = [self._fitted(recipe, preset, machine) for recipe, _ in self.recipes[data.family]]
+        seeds = [seed for _, seed in self.recipes[data.family]]
         self.chosen = {recipe.network: recipe for recipe in chosen}
         configurations = {(r.network, seed): r.record() for r, seed in zip(chosen, seeds, strict=True)}
         epochs = {recipe.network: recipe.epochs for recipe in chosen}

@@ -35,7 +35,8 @@ def draw_gallery(model, data, readers, record, folder, title):
     swept, true, classes = images[firsts], labels[firsts], model.num_classes
     outputs, held = sweep_labels(model, swept, true)
     image_grids.draw_label_sweep(
-        swept, outputs, true, names, folder / "label_sweep.png", f"Ten test images under every label: {title}", held
+        swept, outputs, true, names, folder / "label_sweep.png",
+        f"{len(swept)} test images under every label: {title}", held,
     )  # fmt: skip
 
     asked = np.repeat(np.arange(classes), PER_CLASS)

@@ -87,7 +87,7 @@ def draw_latents(means, labels, names, path, title, caption=""):
     Args:
         means: `(n, *latent_shape)`, n at least 2.
         labels: integers `(n,)`.
-        names: of the classes, ten at most.
+        names: of the classes; beyond ten, colours are used again.
         path: PNG to write.
         title: of the figure.
         caption: below it; wrapped.
@@ -97,13 +97,18 @@ def draw_latents(means, labels, names, path, title, caption=""):
     figure = figures.new_figure(8.6, 6.4, title)
     axis = figure.subplots()
     order = np.random.default_rng(0).permutation(len(points))  # or the last class would cover the others
-    colours = np.array(CLASS_COLOURS)[labels]
+    repeated = CLASS_COLOURS * -(-len(names) // len(CLASS_COLOURS))
+    colours = np.array(repeated)[labels]
     size = float(np.clip(9000 / len(points), 3, 20))
     axis.scatter(*points[order].T, c=colours[order], s=size, alpha=0.7, linewidths=0)
     present = np.unique(labels)
     medians = [np.median(points[labels == label], axis=0) for label in present]
     for label, median in zip(present, medians, strict=True):
-        style = {"markerfacecolor": CLASS_COLOURS[label], "markeredgecolor": "black", "linestyle": ""}
+        style = {
+            "markerfacecolor": repeated[label],
+            "markeredgecolor": "black",
+            "linestyle": "",
+        }
         axis.plot(*median, marker="D", markersize=7, label=f"{names[label]}", **style)
     axis.set_xlabel(f"first principal component, {shares[0]:.1%} of the variance")
     axis.set_ylabel(f"second, {shares[1]:.1%}")
@@ -112,7 +117,12 @@ def draw_latents(means, labels, names, path, title, caption=""):
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right center", frameon=False, title="class, with\nits median", fontsize=9)
     _caption(figure, caption)
-    place_labels(axis, medians, [names[label] for label in present], [CLASS_COLOURS[label] for label in present])
+    place_labels(
+        axis,
+        medians,
+        [names[label] for label in present],
+        [repeated[label] for label in present],
+    )
     figures.save_png(figure, path)
 
 

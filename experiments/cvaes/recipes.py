@@ -39,7 +39,7 @@ class Recipe:
         flip: mirror training images left to right at random.
         train_limit, test_limit: use only so many examples of each split; 0 for all.
         importance_samples: of the importance-weighted bound; 0 leaves it out.
-        wrong_labels: wrong labels that each test image is sent in with.
+        wrong_labels: wrong labels that each test image is sent in with; fewer where there are fewer.
         samples_per_class: drawn for the judge.
     """
 
@@ -184,7 +184,7 @@ def pick_preset(requested, device):
     return requested if requested != "auto" else device.lower()
 
 
-def make_recipe(dataset, model, preset, overrides):
+def make_recipe(dataset, model, preset, overrides, image_shape=None):
     """The recipe of one model under a preset.
 
     Args:
@@ -192,6 +192,7 @@ def make_recipe(dataset, model, preset, overrides):
         preset: a key of `PRESETS`.
         overrides: fields of `Recipe` that the user set; `latent_dim`, one number, becomes the latent's shape: of a
             spatial latent it is the number of channels.
+        image_shape: of other images than the dataset's, which its models are to be trained on.
 
     Raises:
         ValueError: for what no model of the dataset can be built with.
@@ -201,7 +202,7 @@ def make_recipe(dataset, model, preset, overrides):
     if "latent_dim" in overrides:
         overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))
     recipe = replace(recipe, **overrides)
-    height, width, _ = SHAPES[dataset]
+    height, width, _ = image_shape or SHAPES[dataset]
     if len(recipe.latent_shape) == 3 and tuple(recipe.latent_shape[:2]) != (height // 4, width // 4):
         raise ValueError(
             f"latent_shape must be one number, or [{height // 4}, {width // 4}, channels] for {dataset}. "

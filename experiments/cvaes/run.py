@@ -1,6 +1,7 @@
 """Trains, scores, records and pictures conditional VAEs; the work behind `cvae.py`."""
 
 import time
+from dataclasses import replace
 
 import keras
 
@@ -30,14 +31,17 @@ class Run(Experiment):
         models, seeds: what to train; names of `cvaes.recipes.MODELS`.
         machine: a `hardware.Hardware`.
         results: folder of all results.
+        own: the images, where they are one's own: as `LabelledImages`; see `cvaes.own_images`.
     """
 
     name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
 
-    def __init__(self, choice, preset, overrides, models, seeds, machine, results):
-        self.recipes = {model: make_recipe(choice.name, model, preset, overrides) for model in models}
-        first = self.recipes[models[0]]
-        data = LabelledImages(choice, preset, first.train_limit, first.test_limit)
+    def __init__(self, choice, preset, overrides, models, seeds, machine, results, own=None):
+        data = own or _known_data(choice, preset, overrides, models[0])
+        kind = data.family, data.image_shape
+        recipes = {model: make_recipe(kind[0], model, preset, overrides, kind[1]) for model in models}
+        wrong = len(data.class_names) - 1
+        self.recipes = {model: replace(r, wrong_labels=min(r.wrong_labels, wrong)) for model, r in recipes.items()}
         shared = {"options": overrides, **machine.settings(), "data": data.record()}
         configurations = {(model, seed): self.recipes[model].record() for seed in seeds for model in models}
         epochs = {model: recipe.epochs_for(data.sizes["train"]) for model, recipe in self.recipes.items()}
@@ -52,7 +56,8 @@ class Run(Experiment):
         for model, seed in self.configurations:
             state = "to do" if (model, seed) in left else "finished"
             recipe = self.recipes[model]
-            parameters = build_model(recipe, self.data.image_shape, seed, 1).count_params()
+            classes = len(self.data.class_names)
+            parameters = build_model(recipe, self.data.image_shape, seed, 1, classes=classes).count_params()
             print(
                 f"{model:12} seed {seed}  {state:8}  {self.epochs[model]} epochs, {self.work(model):,} images, "
                 f"latent {'x'.join(map(str, recipe.latent_shape))}, {recipe.prior} prior, "
@@ -84,7 +89,8 @@ class Run(Experiment):
         data = InputData(self.data.train, recipe.batch_size, seed, recipe.flip)
         steps = self.epochs[variant] * data.steps
         network = self.feature_network if recipe.uses_features else None
-        model = build_model(recipe, self.data.image_shape, seed, steps, self.machine.xla, network)
+        classes = len(self.data.class_names)
+        model = build_model(recipe, self.data.image_shape, seed, steps, self.machine.xla, network, classes)
         return Training(model, data, self.data.validation_batches(model.likelihood.binarises, machine=self.machine))
 
     def score(self, model, variant, folder, label):
@@ -125,13 +131,18 @@ class Run(Experiment):
 
     def _publish(self, records):
         """Copies the pictures of the dataset's first model, as long trained as there is, to the dataset's folder."""
-        name = next(iter(MODELS[self.choice.name]))
+        name = next(iter(MODELS[self.data.family]))
         mine = (self.name, self.choice.name, name)
         known = [r for r in records if (r["experiment"], r.get("dataset"), r.get("variant")) == mine]
         if known:
             best = min(known, key=lambda r: (-r["images_seen"], r["seed"], r["folder"]))
             for picture in sorted((self.results / best["folder"]).glob("*.png")):
                 runs.write_atomic(self.folder.parent / picture.name, picture.read_bytes())
+
+
+def _known_data(choice, preset, overrides, model):
+    recipe = make_recipe(choice.name, model, preset, overrides)
+    return LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
 
 
 def draw_included(choice, record, machine, results):

@@ -62,7 +62,7 @@ PICTURES = {
         "Test images sent in with a wrong label, drawn at random.",
     ),
     "label_sweep": (
-        "Ten test images, each decoded under all ten labels",
+        "Test images, each decoded under all labels",
         "One image a row, shown under every label; framed: its own. The latent is held.",
     ),
     "samples": ("New images of each class", "Samples, a row a class."),

@@ -34,12 +34,14 @@ class LabelledImages:
 
     Attributes:
         train, validation: `tf.data.Dataset` of TFDS examples.
-        image_shape, class_names: `(height, width, channels)`; ten strings.
+        image_shape, class_names: `(height, width, channels)`; a string a class.
+        family: the known dataset whose models and classifiers fit these images: this one.
         sizes: examples of `train`, `validation` and `test`.
     """
 
     def __init__(self, choice, preset, train_limit=0, test_limit=0):
         self.name, self.image_shape, self.class_names = choice.name, SHAPES[choice.name], CLASS_NAMES[choice.name]
+        self.family = choice.name
         splits = {
             "train": f"train[:{train_limit}]" if train_limit else "train",
             "test": f"test[:{test_limit}]" if test_limit else "test",

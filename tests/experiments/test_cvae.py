@@ -25,7 +25,7 @@ SCRIPT = ROOT / "experiments" / "cvae.py"
         (["--wrong-labels"], "unrecognized arguments: --wrong-labels"),  # an abbreviation would end up in records
         (["--epcohs", "3"], "unrecognized arguments: --epcohs 3 (did you mean --epochs?)"),
         (["mnist"], "unrecognized arguments: mnist"),
-        (["--data", "fashion"], "argument --data: invalid choice: 'fashion' (choose from "),
+        (["--image-size", "30"], "argument --image-size: invalid choice: 30 (choose from 28, 32)"),
         (["--preset", "demo"], "argument --preset: invalid choice: 'demo'"),
         (["--likelihood", "normal"], "argument --likelihood: invalid choice: 'normal'"),
         (["--prior", "flat"], "argument --prior: invalid choice: 'flat'"),
@@ -63,6 +63,7 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
             ["--data", "glyphs", "--model", "standard", "densty"],
             "--model must be one of standard or all for glyphs. Received: densty",
         ),
+        (["--data", "fashion"], "unknown dataset 'fashion': no folder here, nor prepared in "),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
     ],

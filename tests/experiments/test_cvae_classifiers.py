@@ -118,7 +118,7 @@ def test_two_judges_of_two_kinds_and_a_feature_network_are_trained_apart(dataset
 
 def test_any_number_of_devices_can_share_a_classifier_s_batches(tmp_path):
     machine = Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 3)
-    data = SimpleNamespace(sizes={"train": 450}, record=dict)
+    data = SimpleNamespace(family="glyphs", sizes={"train": 450}, record=dict)
     judges = Judges(GLYPHS, "smoke", data, machine, tmp_path)
     assert {configuration["batch_size"] for configuration in judges.configurations.values()} == {30}
 

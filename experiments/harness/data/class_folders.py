@@ -1,0 +1,102 @@
+"""A folder of a person's own labelled images: a folder a class. Needs Pillow and NumPy alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from experiments.harness.data.folders import digest_of, read_all
+from experiments.harness.running.errors import UserError
+from tfseg.photos import photos_in, read_photo
+
+LAYOUT = "own data are a folder a class, with or without train/ and test/ above them"
+TEST, VALIDATION = 0.2, 0.1
+SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """Labelled images by split, `train`, `validation` and `test`.
+
+    Attributes:
+        images: by split, uint8 `(n, size, size, 1 or 3)`.
+        labels: by split, int64 `(n,)`.
+        class_names: the folders' names, in alphabetical order.
+        fingerprint: by split, its size and the hash of all its files.
+    """
+
+    images: dict
+    labels: dict
+    class_names: tuple
+    fingerprint: dict
+
+    @property
+    def image_shape(self):
+        return self.images["train"].shape[1:]
+
+
+def read_class_folder(folder, size):
+    """Reads all images of a folder, each squeezed to a square; grey where all of them are, else in colour.
+
+    Args:
+        folder: holds a folder a class, or `train/` and `test/` (or `val/`) that do. Without these, a fifth of each
+            class is the test split, at random; a tenth of the rest of each chooses the epoch.
+        size: side of the squares, in pixels.
+
+    Returns:
+        A `ClassFolder`.
+
+    Raises:
+        UserError: naming what is wrong.
+    """
+    folder, random = Path(folder), np.random.default_rng(SPLIT_SEED)
+    test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
+    if (folder / "train").is_dir() and test:
+        train, tested = _by_class(folder / "train"), _by_class(test)
+        if train.keys() != tested.keys():
+            different = sorted(train.keys() ^ tested.keys())[0]
+            raise UserError(f"{folder / 'train'} and {test} have different classes: {different} is in one of them only")
+    else:
+        train, tested = _apart(_by_class(folder), TEST, random)
+    train, validation = _apart(train, VALIDATION, random)
+    names, splits = tuple(train), {"train": train, "validation": validation, "test": tested}
+    files = {split: [path for paths in found.values() for path in paths] for split, found in splits.items()}
+    print(f"Reading {sum(map(len, files.values())):,} images of {len(names)} classes ...", flush=True)
+    read = {split: np.stack(read_all(lambda path: _square(path, size), paths)) for split, paths in files.items()}
+    if not any(np.ptp(images, axis=-1).any() for images in read.values()):
+        read = {split: images[..., :1] for split, images in read.items()}
+    labels = {
+        split: np.repeat(np.arange(len(names)), [len(found[name]) for name in names]) for split, found in splits.items()
+    }
+    fingerprint = {split: {"size": len(paths), "sha256": digest_of(paths)} for split, paths in files.items()}
+    return ClassFolder(read, labels, names, fingerprint)
+
+
+def _by_class(folder):
+    """The images of each class, `{name: paths}`, classes in alphabetical order."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = {path.name: photos_in(path)[0] for path in folders}
+    if len(found) < 2:
+        raise UserError(f"{folder} has {len(found)} folders; it needs two classes at least: {LAYOUT}")
+    empty = [name for name, paths in found.items() if not paths]
+    if empty:
+        raise UserError(f"no image in {folder / empty[0]}: {LAYOUT}")
+    return found
+
+
+def _apart(found, share, random):
+    """Sets a share of each class apart, one image at least."""
+    kept, apart = {}, {}
+    for name, paths in found.items():
+        if len(paths) < 2:
+            raise UserError(f"{paths[0].parent} has too few images: training, validation and test need one each")
+        chosen = set(random.permutation(len(paths))[: max(1, round(share * len(paths)))].tolist())
+        kept[name] = [path for n, path in enumerate(paths) if n not in chosen]
+        apart[name] = [path for n, path in enumerate(paths) if n in chosen]
+    return kept, apart
+
+
+def _square(path, size):
+    """A photo squeezed to a square, uint8 `(size, size, 3)`."""
+    return np.asarray(Image.fromarray(read_photo(path)).resize((size, size), Image.Resampling.BILINEAR))
