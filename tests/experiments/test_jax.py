@@ -106,18 +106,25 @@ def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb)
 
 @pytest.mark.parametrize(
     "script, data, devices",
-    [("run_unet_matrix.py", "shapes", 1), ("run_unet_matrix.py", "shapes", 2), ("cvae.py", "glyphs", 1)],
-    ids=["matrix", "matrix on two devices", "cvae"],
+    [
+        ("run_unet_matrix.py", "shapes", 1),
+        ("run_unet_matrix.py", "shapes", 2),
+        ("cvae.py", "glyphs", 1),
+        ("nmt.py", "numbers", 1),
+    ],
+    ids=["matrix", "matrix on two devices", "cvae", "nmt"],
 )
 def test_a_smoke_run_ends_with_scores(tmp_path, script, data, devices):
     options = ["--data", data, "--preset", "smoke", "--epochs", "1", "--precision", "float32", "--results", tmp_path]
-    options += ["--variants", "strconv-ups-dice"] * (script != "cvae.py") + ["--strategy", "mirrored"] * (devices > 1)
+    options += ["--variants", "strconv-ups-dice"] * (script == "run_unet_matrix.py")
+    options += ["--strategy", "mirrored"] * (devices > 1)
     out = python(ROOT / "experiments" / script, *options, devices=devices)
     assert "Keras on jax" in out and ("shared out over 2 devices" in out) == (devices > 1)
-    kind = "cvae" if script == "cvae.py" else "unet"
+    kind, score = {"cvae.py": ("cvae", "negative_elbo"), "nmt.py": ("nmt", "bleu")}.get(script, ("unet", "iou"))
     (path,) = (tmp_path / kind).rglob("record.json")
     record = json.loads(path.read_text())
     assert (record["hardware"]["backend"], record["hardware"]["replicas"]) == ("jax", devices)
-    assert "jax" in record["versions"] and record["images_per_second"] > 0
-    assert np.isfinite(record["test"]["negative_elbo" if kind == "cvae" else "iou"])
+    assert "jax" in record["versions"]
+    assert record["sentences_per_second" if kind == "nmt" else "images_per_second"] > 0
+    assert np.isfinite(record["test"][score])
     assert (path.parent / "model.keras").is_file()
