@@ -7,8 +7,10 @@
 A notebook that fails stays as it was.
 """
 
+import base64
+import io
 import os
-import subprocess
+import re
 import sys
 import time
 from pathlib import Path
@@ -22,6 +24,9 @@ from experiments.harness.running.parser import Parser  # noqa: E402
 
 CELL_SECONDS = 1800
 """The longest that a cell may take."""
+
+START_UP = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} |$")
+"""How the lines begin that TensorFlow writes to stderr when it starts."""
 
 NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
 
@@ -60,15 +65,36 @@ def execute(path, parameters=None, folder=None):
         resources={"metadata": {"path": str(folder or path.parent)}},
     )
     try:
-        client.execute(stderr=subprocess.DEVNULL)  # of the kernel's process: what TensorFlow says when it starts
+        client.execute()
     except CellExecutionError as error:
         raise UserError(f"{path.name} stopped with {error.ename}: {error.evalue}") from error
     except CellTimeoutError:
         raise UserError(f"{path.name}: a cell took longer than {CELL_SECONDS} s") from None
     except (DeadKernelError, AssertionError):  # the latter is what nbclient makes of it while it cleans up
         raise UserError(f"{path.name}: its kernel died, perhaps for lack of memory") from None
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [_smaller(output) for output in cell.outputs if not _is_start_up(output)]
     notebook.metadata = metadata
     return notebook
+
+
+def _is_start_up(output):
+    """Whether an output is nothing but what TensorFlow writes when it starts."""
+    return output.get("name") == "stderr" and all(map(START_UP.match, output.text.splitlines()))
+
+
+def _smaller(output):
+    """An output whose picture, if it has one, is reduced to 256 colours."""
+    from PIL import Image
+
+    data = output.get("data", {})
+    if "image/png" in data:
+        png = io.BytesIO()
+        image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
+        image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(png, "PNG", optimize=True)
+        data["image/png"] = base64.b64encode(png.getvalue()).decode()
+    return output
 
 
 def parse_arguments(argv=None):
