@@ -53,8 +53,6 @@ def read_model(folder, name=None, float16=False):
     """
     paths = [folder / f"{name}{suffix}" for suffix in (".keras", ".json")] if name else None
     paths = paths or [folder / runs.WEIGHTS, folder / runs.RECORD]
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
     if not all(path.exists() for path in paths):
         raise UserError(f"{folder} does not hold both {paths[0].name} and {paths[1].name}")
     weights, record = paths[0].read_bytes(), runs.read_json(paths[1])

@@ -48,9 +48,9 @@ def test_a_judge_learns_to_read_glyphs(name):
     keras.utils.set_random_seed(0)
     judge = build_judge((28, 28, 1), 10, name)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    judge.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    judge.compile(keras.optimizers.Adam(0.005), loss, jit_compile=False)
     data = TrainingData(glyphs.examples("train", 500), 25, crop=1)
-    for epoch in range(8):
+    for epoch in range(10):
         judge.fit(data.epoch(epoch), verbose=0, shuffle=False)
     images, labels = to_arrays(glyphs.examples("test", 200))
     read = predict_labels(judge, images, batch_size=64)
