@@ -12,10 +12,11 @@ from experiments.notebooks import execute as execute_script
 from experiments.notebooks.execute import FOLDER, NOTEBOOKS, execute
 from tests.experiments.sessions import ROOT, quick
 
-PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4}
+PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4, "unet_matrix": 3}
 SMOKE = {
     "cvae_mnist": {"DATA": "glyphs", "LIVE": True, "EPOCHS": 1, "TEST_IMAGES": 100},
     "cvae_cifar10": {"DATA": "glyphs-colour", "LIVE": True, "EPOCHS": 1, "TEST_IMAGES": 100},
+    "unet_matrix": {"DATA": "shapes", "SIZE": 32, "FILTERS": 4, "EPOCHS": 1, "TRAIN_IMAGES": 32, "TEST_IMAGES": 8},
 }
 PNG = b"\x89PNG\r\n"
 MAX_BYTES = 1_500_000
@@ -81,7 +82,9 @@ def test_a_notebook_needs_the_libraries_alone(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, where", list(zip(SMOKE, (FOLDER, ROOT / "tests"), strict=True)), ids=list(SMOKE))
+@pytest.mark.parametrize(
+    "name, where", list(zip(SMOKE, (FOLDER, ROOT / "tests", FOLDER), strict=True)), ids=list(SMOKE)
+)
 def test_notebook_runs_in_smoke_size(name, where):
     path = FOLDER / f"{name}.ipynb"
     before = path.read_bytes()
