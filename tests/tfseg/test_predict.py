@@ -285,7 +285,7 @@ def drawn_animal(model, index):
     return (mask & truth).sum() / (mask | truth).sum(), probability.mean()
 
 
-DRAWN = {0: (0.8071, 0.4702), 16: (0.8938, 0.3419)}
+DRAWN = {3: (0.9292, 0.4748), 16: (0.8647, 0.3520)}
 """What the included weights say of two of them, which are no photos. Bfloat16 moves it by 0.0015 at most."""
 
 
@@ -296,9 +296,9 @@ def test_the_included_weights_find_the_same_animals_as_ever(index):
 
 def test_permuted_weights_are_refused_and_would_find_other_animals(tmp_path, monkeypatch):
     model = load_model()
-    kernel = next(variable for variable in model.weights if variable.path.endswith("encoder2_conv2/kernel"))
+    kernel = next(variable for variable in model.weights if variable.path.endswith("decoder5_conv2/kernel"))
     kernel.assign(np.asarray(kernel)[..., ::-1])
-    assert drawn_animal(model, 0) != pytest.approx(DRAWN[0], abs=0.1)
+    assert drawn_animal(model, 16) != pytest.approx(DRAWN[16], abs=0.1)
     model.save(tmp_path / "pets.keras")
     (tmp_path / "pets.json").write_bytes(WEIGHTS.with_suffix(".json").read_bytes())
     load_model(tmp_path / "pets.keras")  # a model of one's own
