@@ -3,7 +3,7 @@
 #
 #     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
 #
-# About 8 minutes on one H100. Each part leaves a log in RESULTS/gpu_check/ and its records below RESULTS; one that fails
+# Each part leaves a log in RESULTS/gpu_check/ and its records below RESULTS; one that fails
 # does not stop the others, and the exit status says whether any did. Run again, it goes on where it stopped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
