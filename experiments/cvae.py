@@ -18,22 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from experiments.cvaes import included, sources  # noqa: E402
-from experiments.cvaes.recipes import (  # noqa: E402
-    CONDITIONINGS,
-    LIKELIHOODS,
-    MODELS,
-    OPTIONS,
-    PRESETS,
-    PRIORS,
-    Recipe,
-    make_recipe,
-    pick_preset,
-)
-from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.cvaes.recipes import MODELS, PRESETS, Recipe, make_recipe  # noqa: E402
+from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.hparams import read_hparams  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.start import start  # noqa: E402
+from experiments.harness.running.recipe import add_options, given, pick_preset  # noqa: E402
+from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start  # noqa: E402
 
 
 def parse_arguments(argv=None):
@@ -47,33 +38,12 @@ def parse_arguments(argv=None):
         "folder a class, or a TFDS dataset with image and label (default: %(default)s)",
     )
     add("--image-size", type=int, choices=sources.SIZES, help="side that your own images are resized to (default: 32)")
-    add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
-    add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware)")
-    add("--model", nargs="+", metavar="MODEL", help=f"what to train, or all (default: the first). {_models()}")
-    add("--seed", nargs="+", type=runs.whole(0), metavar="SEED", help="one model a seed (default: 0)")
-    add("--epochs", type=runs.whole(1), help="instead of the model's budget of images, or the preset's")
+    add_run_options(parser, PRESETS, ROOT / "results")
+    add_model_options(parser, _models())
     add("--latent-dim", type=runs.whole(1), help="latent units; of a spatial latent, its channels")
-    add("--label-dim", type=runs.whole(1), help="length of the label's embedding")
-    add("--likelihood", choices=LIKELIHOODS, help="of the pixels (default: the model's)")
-    add("--prior", choices=PRIORS, help="N(0, I), or a learned normal distribution for each class")
-    add("--kl-weight", type=runs.number(0), help="of the KL divergence in the loss; 1 is the ELBO")
-    add("--free-bits", type=runs.number(0), help="nats a latent unit that cost nothing")
-    add("--wrong-label-share", type=runs.number(0, 0.9999), help="share of training images sent in with a wrong label")
-    add("--classifier-weight", type=runs.number(0), help="of the feature network's reading of relabelled images")
-    add("--layout-weight", type=runs.number(0), help="of the coarse likeness of relabelled images to their input")
-    add("--adversary-weight", type=runs.number(0), help="of the adversary; 0 trains none")
-    add("--average", type=runs.number(0, 0.9999), help="momentum of averaged weights; 0 for none")
-    add("--conditioning", choices=CONDITIONINGS, help="how labels enter encoder and decoder")
-    add("--learning-rate", type=runs.number(0), help="peak of the one-cycle schedule")
-    add("--batch-size", type=runs.whole(1), help="images a step, over all devices")
+    add_options(parser, Recipe)
     add("--hparams", type=Path, metavar="FILE",
         help="fields of the recipe as JSON, such as a search's best.json; the other options come first")  # fmt: skip
-    add("--precision", default="auto", choices=hardware.PRECISIONS, help="default: mixed where the hardware has it")
-    add("--strategy", default="none", choices=hardware.STRATEGIES,
-        help="mirrored: share each batch out over all devices of this machine")  # fmt: skip
-    add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
-    add("--force", action="store_true", help="train again what is already finished")
-    add("--dry-run", action="store_true", help="print what would run and how much work it is")
     add("--classifiers-only", choices=["judge", "features", "all"],
         help="train the judges, the feature network or both, and no model")  # fmt: skip
     add("--wrong-labels-only", action="store_true",
@@ -81,7 +51,6 @@ def parse_arguments(argv=None):
     args = parser.parse_args(argv)
     if args.dry_run and args.wrong_labels_only:
         parser.error("--wrong-labels-only trains nothing that --dry-run could list; leave one of them out")
-    args.seed = args.seed and list(dict.fromkeys(args.seed))
     return args
 
 
@@ -92,10 +61,10 @@ def _models():
 def overrides(args):
     """The fields of `Recipe` that the command line sets: its options, and what they leave of `--hparams`."""
     found = read_hparams(args.hparams, Recipe, {"latent_dim": int}) if args.hparams else {}
-    options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name, None) is not None}
-    if "latent_dim" in options:
+    if args.latent_dim:
         found.pop("latent_shape", None)
-    return found | options
+        found["latent_dim"] = args.latent_dim
+    return found | given(args, Recipe)
 
 
 def check_recipes(args, options, dataset, models, image_shape=None):
@@ -108,23 +77,13 @@ def check_recipes(args, options, dataset, models, image_shape=None):
             raise UserError(f"{source}{model}: {error}") from None
 
 
-def pick_models(requested, dataset):
-    """The models asked for; by default the dataset's first."""
-    known = list(MODELS[dataset])
-    if not requested:
-        return known[:1]
-    unknown = [name for name in requested if name not in (*known, "all")]
-    if unknown:
-        raise UserError(f"--model must be one of {', '.join(known)} or all for {dataset}. Received: {unknown[0]}")
-    return known if "all" in requested else list(dict.fromkeys(requested))
-
-
 def main():
     args = parse_arguments()
     choice, found = sources.choose(args)
     if choice.name not in MODELS:
         return train_on_own(args, choice, found)
-    models, seeds, options = pick_models(args.model, choice.name), args.seed or [0], overrides(args)
+    models = pick_models(args.model, MODELS[choice.name], choice.name)
+    seeds, options = args.seed or [0], overrides(args)
     check_recipes(args, options, choice.name, models)
     again, record = args.wrong_labels_only, None
     request = included.Request(args.data, args.preset, models if args.model else None, args.seed, options)
@@ -170,16 +129,16 @@ def train_on_own(args, choice, found):
     if not machine:
         return 0
     from experiments.cvaes import run as cvae_run
-    from experiments.cvaes.own_images import FolderImages, TfdsImages
+    from experiments.cvaes.own_images import of_folder, of_tfds
 
     preset = pick_preset(args.preset, machine.device)
     if found:
-        images = FolderImages(choice, found)
+        images = of_folder(choice, found)
     else:
         what = sources.tfds_images(choice, args.image_size)
         models = _models_for(args, options, what[0])
         recipe = make_recipe(sources.family_of(what[0]), models[0], preset, options, what[0])
-        images = TfdsImages(choice, *what, recipe.train_limit, recipe.test_limit)
+        images = of_tfds(choice, *what, recipe.train_limit, recipe.test_limit)
     print("Classes: " + ", ".join(f"{n} {name}" for n, name in enumerate(images.class_names)))
     run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results, images)
     if args.wrong_labels_only and run.left():
@@ -192,7 +151,7 @@ def _models_for(args, options, image_shape):
     family = sources.family_of(image_shape)
     if image_shape[-1] == 1:
         options.setdefault("likelihood", "bernoulli_grey")
-    models = pick_models(args.model, family)
+    models = pick_models(args.model, MODELS[family], family)
     check_recipes(args, options, family, models, image_shape)
     return models
 

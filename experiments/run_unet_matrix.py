@@ -17,16 +17,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import hardware, runs  # noqa: E402
+from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.hparams import read_hparams  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.start import start  # noqa: E402
+from experiments.harness.running.recipe import add_options, given  # noqa: E402
+from experiments.harness.running.start import EachOnce, add_run_options, start  # noqa: E402
 from experiments.unets import sources  # noqa: E402
 from experiments.unets.recipes import (  # noqa: E402
     MATRIX,
     PRESETS,
-    TARGETS,
     TUNED,
     TUTORIAL,
     TUTORIAL_KERAS3,
@@ -43,34 +43,22 @@ def parse_arguments(argv=None):
     parser = Parser(__doc__)
     add = parser.add_argument
     sources.add_options(parser)
-    add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
-    add("--preset", default="auto", choices=["auto", *PRESETS], help="budget (default: by hardware and data)")
+    add_run_options(parser, PRESETS, ROOT / "results")
     add("--variants", nargs="+", default=list(MATRIX), choices=[*VARIANTS, TUNED, "all"],
         metavar="VARIANT",
         help=f"any of {', '.join(VARIANTS)}, or all of these; {TUNED}: blocks and loss of --hparams "
              "(default: the first four)")  # fmt: skip
-    add("--seeds", nargs="+", type=runs.whole(0), default=[0], metavar="SEED", help="default: 0")
-    add("--epochs", type=runs.whole(1), help="instead of the preset's budget of images")
-    add("--image-size", type=runs.whole(1), help="side of the model's input in pixels")
-    add("--filters", type=runs.whole(1), help="channels of the first level")
-    add("--batch-size", type=runs.whole(1))
-    add("--target", choices=TARGETS, help="what to segment (default: foreground)")
+    add("--seeds", nargs="+", type=runs.whole(0), default=[0], action=EachOnce, metavar="SEED", help="default: 0")
+    add_options(parser, Recipe)
     add("--hparams", type=Path, metavar="FILE",
         help="fields of the recipe as JSON, such as a search's best.json; its blocks and loss are taken by "
              f"--variants {TUNED} alone, and the other options come first")  # fmt: skip
     add("--cache", default="memory", choices=["memory", "disk", "none"],
         help="where resized training images are kept; with disk and none, memory does not grow with the dataset, "
              "and none decodes them anew in every epoch (default: %(default)s)")  # fmt: skip
-    add("--precision", default="auto", choices=hardware.PRECISIONS)
-    add("--strategy", default="none", choices=hardware.STRATEGIES,
-        help="mirrored: share each batch out over all devices of this machine")  # fmt: skip
-    add("--results", default=str(ROOT / "results"), type=Path, metavar="DIR", help="default: the project's results/")
-    add("--force", action="store_true", help="train again what is already finished")
-    add("--dry-run", action="store_true", help="print what would run and how much work it is")
     args = parser.parse_args(argv)
     every = VARIANTS if "all" in args.variants else ()
     args.variants = list(dict.fromkeys([*every, *(name for name in args.variants if name != "all")]))
-    args.seeds = list(dict.fromkeys(args.seeds))
     return args
 
 
@@ -79,7 +67,6 @@ def overrides(args):
 
     Those of `VARIANT_FIELDS` are among them where `tuned` is to be trained.
     """
-    names = ("epochs", "image_size", "filters", "batch_size", "target")
     found = read_hparams(args.hparams, Recipe, VARIANT_FIELDS, ("variant",)) if args.hparams else {}
     if TUNED not in args.variants:
         found = {name: value for name, value in found.items() if name not in VARIANT_FIELDS}
@@ -88,7 +75,7 @@ def overrides(args):
     elif missing := [name for name in VARIANT_FIELDS if name not in found]:
         lacking = ", ".join(missing)
         raise UserError(f"--variants {TUNED} needs down, up and loss; --hparams {args.hparams} lacks {lacking}.")
-    return found | {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return found | given(args, Recipe)
 
 
 def check_recipes(args, options):

@@ -1,6 +1,9 @@
 """What `cvae.py` trains: the models by dataset, the presets, and how both become one `Recipe`."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+
+from experiments.harness.running import runs
+from experiments.harness.running.recipe import check, setting
 
 NETWORKS = ("tiny", "small", "base", "colour", "colour-wide")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
@@ -22,79 +25,48 @@ SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "glyphs": (28, 28, 1), "
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes one training, data and seed apart.
+    """Everything that shapes one training, data and seed apart; see `tfcvae.model.CVAE` and, for training on wrong
+    labels, `tfcvae.training.LabelControl`."""
 
-    Attributes:
-        network, latent_shape, label_dim, likelihood, prior, kl_weight, free_bits, conditioning: see
-            `tfcvae.model.CVAE`.
-        wrong_label_share, classifier_weight, layout_weight, adversary_weight: see `tfcvae.training.LabelControl`, whose
-            `wrong_labels` is the first.
-        adversary: a key of `tfcvae.adversary.ADVERSARIES`.
-        average: momentum of the averaged weights that are validated and kept; 0 for none.
-        beta_1, beta_2: of Adam.
-        kl_warmup: share of the optimizer steps over which the KL weight rises from 0.
-        batch_size: images a step.
-        images: budget of images seen in training; `epochs`, where not 0, takes its place.
-        learning_rate: peak of the one-cycle schedule.
-        flip: mirror training images left to right at random.
-        train_limit, test_limit: use only so many examples of each split; 0 for all.
-        importance_samples: of the importance-weighted bound; 0 leaves it out.
-        wrong_labels: wrong labels that each test image is sent in with; fewer where there are fewer.
-        samples_per_class: drawn for the judge.
-    """
-
-    network: str = "small"
-    latent_shape: tuple = (32,)
-    label_dim: int = 32
-    likelihood: str = "bernoulli"
-    prior: str = "standard"
-    kl_weight: float = 1.0
-    kl_warmup: float = 0.1
-    free_bits: float = 0.0
-    conditioning: str = "modulation"
-    wrong_label_share: float = 0.0
-    classifier_weight: float = 0.0
-    layout_weight: float = 0.0
-    adversary_weight: float = 0.0
-    adversary: str = "base"
-    average: float = 0.0
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    batch_size: int = 128
-    images: int = 3_000_000
-    epochs: int = 0
-    learning_rate: float = 2e-3
-    flip: bool = False
-    train_limit: int = 0
-    test_limit: int = 0
-    importance_samples: int = 500
-    wrong_labels: int = 9
-    samples_per_class: int = 1000
+    network: str = setting("small", "size of encoder and decoder", names=NETWORKS)
+    latent_shape: tuple = setting((32,), "latent units; of a spatial latent, height, width and channels")
+    label_dim: int = setting(32, "length of the label's embedding", 1, option=True)
+    likelihood: str = setting("bernoulli", "of the pixels (default: the model's)", names=LIKELIHOODS, option=True)
+    prior: str = setting(
+        "standard", "N(0, I), or a learned normal distribution for each class", names=PRIORS, option=True
+    )
+    kl_weight: float = setting(1.0, "of the KL divergence in the loss; 1 is the ELBO", option=True)
+    kl_warmup: float = setting(0.1, "share of the optimizer steps over which the KL weight rises from 0", most=1)
+    free_bits: float = setting(0.0, "nats a latent unit that cost nothing", option=True)
+    conditioning: str = setting("modulation", "how labels enter encoder and decoder", names=CONDITIONINGS, option=True)
+    wrong_label_share: float = setting(
+        0.0, "share of training images sent in with a wrong label", most=0.9999, option=True
+    )
+    classifier_weight: float = setting(0.0, "of the feature network's reading of relabelled images", option=True)
+    layout_weight: float = setting(0.0, "of the coarse likeness of relabelled images to their input", option=True)
+    adversary_weight: float = setting(0.0, "of the adversary; 0 trains none", option=True)
+    adversary: str = setting("base", "a key of `tfcvae.adversary.ADVERSARIES`")
+    average: float = setting(0.0, "momentum of averaged weights; 0 for none", most=0.9999, option=True)
+    beta_1: float = setting(0.9, "of Adam", most=0.9999)
+    beta_2: float = setting(0.999, "of Adam", most=0.9999)
+    batch_size: int = setting(128, "images a step, over all devices", 1, option=True)
+    images: int = setting(3_000_000, "budget of images seen in training")
+    epochs: int = setting(0, "instead of the model's budget of images, or the preset's", option={"type": runs.whole(1)})
+    learning_rate: float = setting(2e-3, "peak of the one-cycle schedule", option=True)
+    flip: bool = setting(False, "mirror training images left to right at random")
+    train_limit: int = setting(0, "use only so many examples of the train split; 0 for all")
+    test_limit: int = setting(0, "and of the test split")
+    importance_samples: int = setting(500, "of the importance-weighted bound; 0 leaves it out")
+    wrong_labels: int = setting(9, "that each test image is sent in with; fewer where there are fewer", 1, 9)
+    samples_per_class: int = setting(1000, "drawn for the judges", 1)
 
     def __post_init__(self):
-        names = {"network": NETWORKS, "likelihood": LIKELIHOODS, "prior": PRIORS, "conditioning": CONDITIONINGS}
-        for name, known in names.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}")
+        check(self)
         if len(self.latent_shape) not in (1, 3) or min(self.latent_shape) < 1:
             raise ValueError(
                 "latent_shape must be one number of at least 1, or three. "
                 f"Received: latent_shape={list(self.latent_shape)}"
             )
-        for name in ("label_dim", "batch_size", "wrong_labels", "samples_per_class"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
-        if self.wrong_labels > 9:
-            raise ValueError(f"wrong_labels must be at most 9. Received: wrong_labels={self.wrong_labels!r}")
-        names = ("kl_weight", "free_bits", "images", "epochs", "learning_rate")
-        names += ("classifier_weight", "layout_weight", "adversary_weight")
-        for name in (*names, "train_limit", "test_limit", "importance_samples"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
-        for name in ("kl_warmup", "wrong_label_share", "average", "beta_1", "beta_2"):
-            most = 1 if name == "kl_warmup" else 0.9999
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must lie in [0, {most}]. Received: {name}={getattr(self, name)!r}")
 
     @property
     def uses_features(self):
@@ -172,16 +144,11 @@ ON_GPU = {
 }
 """What the `gpu` preset changes, by model."""
 
-VALIDATION = {"smoke": 100, "cpu": 5_000, "gpu": 5_000}
+HELD_OUT = {"smoke": 100, "cpu": 5_000, "gpu": 5_000}
 """Training images held out, by preset."""
 
 BUILTIN_SIZES = {"smoke": (500, 100), "cpu": (20_000, 2_000), "gpu": (60_000, 10_000)}
 """Train and test images of the procedural datasets, by preset; a tenth of the train images is held out there."""
-
-
-def pick_preset(requested, device):
-    """Resolves `auto`: `gpu` on a GPU, `cpu` elsewhere."""
-    return requested if requested != "auto" else device.lower()
 
 
 def make_recipe(dataset, model, preset, overrides, image_shape=None):
@@ -209,7 +176,3 @@ def make_recipe(dataset, model, preset, overrides, image_shape=None):
             f"Received: latent_shape={list(recipe.latent_shape)}"
         )
     return recipe
-
-
-OPTIONS = tuple(field.name for field in fields(Recipe)) + ("latent_dim",)
-"""What `make_recipe` takes as overrides."""

@@ -16,7 +16,7 @@ from experiments.harness.data import datasets
 from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.experiment import Experiment, Training
+from experiments.harness.running.experiment import Experiment, Training, run_title
 from tfcvae.data import InputData
 from tfcvae.pretrained import load_judges, load_model
 
@@ -51,25 +51,19 @@ class Run(Experiment):
         self.features = FeatureNetworks(choice, preset, data, machine, results) if uses_features else None
 
     def describe(self):
-        """Prints what would run and how much work it is."""
-        left = self.left()
-        for model, seed in self.configurations:
-            state = "to do" if (model, seed) in left else "finished"
-            recipe = self.recipes[model]
-            classes = len(self.data.class_names)
-            parameters = build_model(recipe, self.data.image_shape, seed, 1, classes=classes).count_params()
-            print(
-                f"{model:12} seed {seed}  {state:8}  {self.epochs[model]} epochs, {self.work(model):,} images, "
-                f"latent {'x'.join(map(str, recipe.latent_shape))}, {recipe.prior} prior, "
-                f"KL weight {recipe.kl_weight:g}, {recipe.likelihood}, {parameters:,} parameters"
-            )
         for classifiers in filter(None, (self.judges, self.features)):
             for network, seed in classifiers.left():
                 epochs, images = classifiers.epochs[network], classifiers.work(network)
                 print(f"{classifiers.name} {network} seed {seed}: {epochs} epochs, {images:,} images")
-        images = sum(self.work(model) for model, _ in left)
-        count = f"{len(left)} of {len(self.configurations)}"
-        print(f"{count} models to train, {images:,} images in all. Nothing was written.")
+        super().describe()
+
+    def told(self, variant):
+        recipe, classes = self.recipes[variant], len(self.data.class_names)
+        parameters = build_model(recipe, self.data.image_shape, 0, 1, classes=classes).count_params()
+        return (
+            f"latent {'x'.join(map(str, recipe.latent_shape))}, {recipe.prior} prior, "
+            f"KL weight {recipe.kl_weight:g}, {recipe.likelihood}, {parameters:,} parameters"
+        )
 
     def train_classifiers(self, which):
         """Trains `"judge"`, `"features"` or `"all"`, where that is still to do, and no model; returns the exit code."""
@@ -98,16 +92,15 @@ class Run(Experiment):
         scores = cvae_scores.score(model, self.data, self.recipes[variant], self.panel)
         scores |= {"judge": self.panel.record(), "class_names": self.data.class_names}
         scores |= {"features": self.feature_facts} if self.recipes[variant].uses_features else {}
-        draw_gallery(model, self.data, self.panel.readers, scores, folder, self._title(label))
+        draw_gallery(model, self.data, self.panel.readers, scores, folder, self.picture_title(label))
         print(f"{label}: {cvae_scores.one_line(scores['test'], scores['judge']['accuracy'])}", flush=True)
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
     def wrap_up(self):
         """Draws what compares models, publishes the pictures of the dataset's first model."""
         print("Drawing the pictures ...", flush=True)
-        records = report.read_records(self.results)
-        draw_pictures([r for r in records if self._is_mine(r)], self.results)
-        self._publish(records)
+        draw_pictures(self.records(), self.results)
+        self._publish()
         print(f"Pictures: {self.folder}")
 
     def draw_wrong_labels_again(self):
@@ -117,23 +110,21 @@ class Run(Experiment):
             for variant, seed in self.configurations:
                 folder = runs.seed_folder(self.folder, variant, seed)
                 model, record = keras.models.load_model(folder / runs.WEIGHTS), runs.read_json(folder / runs.RECORD)
-                title = self._title(f"{variant} seed {seed}")
+                title = self.picture_title(f"{variant} seed {seed}")
                 draw_wrong_labels(model, self.data, panel.readers, record, folder, title)
                 print(f"Picture: {folder / 'wrong_labels.png'}")
-            self._publish(report.read_records(self.results))
+            self._publish()
         return 0
 
-    def _title(self, label):
-        return _title(self.choice.name, label, self.folder.name)
-
-    def _is_mine(self, record):
-        return self.folder in (self.results / record["folder"]).parents
-
-    def _publish(self, records):
+    def _publish(self):
         """Copies the pictures of the dataset's first model, as long trained as there is, to the dataset's folder."""
         name = next(iter(MODELS[self.data.family]))
         mine = (self.name, self.choice.name, name)
-        known = [r for r in records if (r["experiment"], r.get("dataset"), r.get("variant")) == mine]
+        known = [
+            r
+            for r in report.read_records(self.results)
+            if (r["experiment"], r.get("dataset"), r.get("variant")) == mine
+        ]
         if known:
             best = min(known, key=lambda r: (-r["images_seen"], r["seed"], r["folder"]))
             for picture in sorted((self.results / best["folder"]).glob("*.png")):
@@ -164,7 +155,7 @@ def draw_included(choice, record, machine, results):
     except ValueError as error:
         raise UserError(f"{error}.") from None
     folder = results / Run.name / choice.name
-    title = _title(choice.name, f"{record['variant']} seed {record['seed']}", record["run"])
+    title = run_title(choice.name, f"{record['variant']} seed {record['seed']}", record["run"])
     with datasets.naming_damage(choice):
         data = LabelledImages(choice, included.preset_of(record), config["train_limit"], config["test_limit"])
         print(f"{data}. Precision: {precision}.")
@@ -174,7 +165,3 @@ def draw_included(choice, record, machine, results):
         draw_wrong_labels(model, data, panel.readers, record, folder, title)
     print(f"Picture: {folder / 'wrong_labels.png'}")
     return 0
-
-
-def _title(dataset, label, run):
-    return f"{dataset}, {label}, run {run}"

@@ -1,8 +1,8 @@
 """What `--data` of `cvae.py` can be beyond the known datasets: a folder a class, or any TFDS dataset with labels."""
 
+from experiments.cvaes.class_folders import read_class_folder
 from experiments.cvaes.recipes import MODELS
 from experiments.harness.data import datasets
-from experiments.harness.data.class_folders import read_class_folder
 from experiments.harness.data.folders import choose_folder
 from experiments.harness.running.errors import UserError
 

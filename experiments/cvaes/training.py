@@ -2,8 +2,8 @@
 
 import keras
 
-from experiments.cvaes.recipes import BUILTIN_SIZES, SHAPES, VALIDATION
-from experiments.harness.data import datasets
+from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, SHAPES
+from experiments.harness.data.splits import VALIDATION, Splits, limited, load
 from experiments.harness.running.schedules import OneCycle
 from tfcvae import glyphs
 from tfcvae.adversary import build_adversary
@@ -11,7 +11,6 @@ from tfcvae.data import as_inputs, binarise, evaluation_data, to_arrays
 from tfcvae.model import CVAE
 from tfcvae.training import LabelControl
 
-VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
 BINARISATION_SEED = 0  # of the black-and-white validation and test images, drawn once
 CLASSES = 10
 
@@ -24,55 +23,21 @@ CLASS_NAMES = {
 }
 
 
-class LabelledImages:
-    """The three splits of a dataset of labelled images, and what identifies them.
-
-    Args:
-        choice: a `datasets.Choice`.
-        preset: decides how many images are held out, and the size of the procedural dataset.
-        train_limit, test_limit: use only the first examples of each split; 0 for all.
+class Images(Splits):
+    """The three splits of a dataset of labelled images: TFDS examples.
 
     Attributes:
-        train, validation: `tf.data.Dataset` of TFDS examples.
         image_shape, class_names: `(height, width, channels)`; a string a class.
-        family: the known dataset whose models and classifiers fit these images: this one.
-        sizes: examples of `train`, `validation` and `test`.
+        family: the known dataset whose models and classifiers fit these images.
     """
 
-    def __init__(self, choice, preset, train_limit=0, test_limit=0):
-        self.name, self.image_shape, self.class_names = choice.name, SHAPES[choice.name], CLASS_NAMES[choice.name]
-        self.family = choice.name
-        splits = {
-            "train": f"train[:{train_limit}]" if train_limit else "train",
-            "test": f"test[:{test_limit}]" if test_limit else "test",
-        }
-        held_out = VALIDATION[preset]
-        if choice.source == "builtin":
-            splits = dict(zip(splits, splits, strict=True))  # its sizes are the preset's already
-            held_out = 0.1
-        sizes = dict(zip(splits, BUILTIN_SIZES[preset], strict=True))
-        kind = "colour" if choice.name == "glyphs-colour" else "grey"
-
-        def draw(split):
-            return glyphs.examples(split, sizes[split], kind=kind)
-
-        loaded = datasets.load_splits(choice, splits, draw)
-        if choice.source == "builtin":
-            loaded = {split: examples.cache() for split, examples in loaded.items()}
-            labels = loaded
-        else:
-            labels = datasets.load_splits(choice, splits, decoders=datasets.only("label"))
-        self.fingerprint = datasets.fingerprint(labels, "label", choice)
-        chosen, held_out = datasets.split_validation(self.fingerprint["train"]["size"], held_out, VALIDATION_SEED)
-        self.train = datasets.take(loaded["train"], chosen)
-        self.validation = datasets.take(loaded["train"], held_out)
-        self._test = loaded["test"]
-        self.sizes = {"train": len(chosen), "validation": len(held_out), "test": self.fingerprint["test"]["size"]}
+    def __init__(self, name, splits, fingerprint, image_shape, class_names, family):
+        super().__init__(name, splits, fingerprint)
+        self.image_shape, self.class_names, self.family = image_shape, class_names, family
 
     def record(self):
         """Name, sizes, fingerprint and the seed of the images drawn black or white, for `record.json`."""
-        seed = {"binarisation_seed": BINARISATION_SEED}
-        return {"name": self.name, **self.sizes, "fingerprint": self.fingerprint, **seed}
+        return super().record() | {"binarisation_seed": BINARISATION_SEED}
 
     def validation_batches(self, binarises, batch_size=250, machine=None):
         """Batches of validation images as a `CVAE` takes them, drawn black or white once where `binarises`.
@@ -87,15 +52,31 @@ class LabelledImages:
 
     def arrays(self, split, binarises=False):
         """All images and labels of `"validation"` or `"test"`: float32 `(n, h, w, c)` in [0, 1], int32 `(n,)`."""
-        images, labels = to_arrays(self._test if split == "test" else self.validation)
+        images, labels = to_arrays(self.test if split == "test" else self.validation)
         return (binarise(images, BINARISATION_SEED) if binarises else images), labels
 
-    def __str__(self):
-        train, validation, test = self.sizes.values()
-        return (
-            f"{self.name}: {train + validation:,} train images ({validation:,} of them for validation), "
-            f"{test:,} test images"
-        )
+
+class LabelledImages(Images):
+    """The images of a known dataset, a key of `SHAPES`.
+
+    Args:
+        choice: a `datasets.Choice`.
+        preset: decides how many images are held out, and the size of the procedural dataset.
+        train_limit, test_limit: use only the first examples of each split; 0 for all.
+    """
+
+    def __init__(self, choice, preset, train_limit=0, test_limit=0):
+        sizes = dict(zip(("train", "test"), BUILTIN_SIZES[preset], strict=True))
+        kind = "colour" if choice.name == "glyphs-colour" else "grey"
+
+        def draw(split):
+            return glyphs.examples(split, sizes[split], kind=kind).cache()
+
+        names, held_out = {"train": "train", "test": "test"}, VALIDATION
+        if choice.source != "builtin":  # whose sizes are the preset's already
+            names, held_out = limited(names, train_limit, test_limit), HELD_OUT[preset]
+        loaded = load(choice, "label", names, held_out, draw)
+        super().__init__(choice.name, *loaded, SHAPES[choice.name], CLASS_NAMES[choice.name], choice.name)
 
 
 def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=None, classes=CLASSES):

@@ -1,6 +1,8 @@
 """What `nmt.py` trains: the models by dataset, the presets, and how both become one `Recipe`."""
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+
+from experiments.harness.running.recipe import check, setting
 
 NORMS = ("pre", "post")
 """Names that `tfnmt` knows, which imports Keras."""
@@ -12,66 +14,40 @@ COARSE = (24, 64, 152)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes one training, data and seed apart.
+    """Everything that shapes one training, data and seed apart. For the network see `tfnmt.model.Transformer`."""
 
-    Attributes:
-        layers, width, heads, feed_forward, dropout, norm, label_smoothing: see `tfnmt.model.Transformer`.
-        vocabulary: size of the byte-pair vocabulary that both languages share.
-        longest: tokens that a training sentence has at most.
-        surplus: tokens that a French training sentence is longer than the English one at most; 0 for any.
-        batch_tokens: padded tokens of a batch, of each side.
-        widths: padded lengths.
-        epochs: over the training pairs.
-        ema: momentum of the averaged weights, which are the ones that are validated and kept; 0 for none.
-        learning_rate: peak of the one-cycle schedule, and `warmup`, the share of the steps up to it.
-        beam, penalty: of the search on the test split; see `tfnmt.decoding.Beam`.
-        search_tokens: padded source tokens that are translated at a time.
-        train_limit, test_limit: use only so many pairs of each split; 0 for all.
-    """
-
-    layers: int = 6
-    width: int = 512
-    heads: int = 8
-    feed_forward: int = 128
-    dropout: float = 0.3
-    norm: str = "pre"
-    label_smoothing: float = 0.1
-    vocabulary: int = 8000
-    longest: int = 150
-    surplus: int = 0
-    batch_tokens: int = 4096
-    widths: tuple = FINE
-    epochs: int = 40
-    learning_rate: float = 1e-3
-    ema: float = 0.998
-    warmup: float = 0.15
-    beam: int = 5
-    penalty: float = 1.0
-    search_tokens: int = 1024
-    train_limit: int = 0
-    test_limit: int = 0
+    layers: int = setting(6, "encoder blocks, and decoder blocks", 1, option={"metavar": "N"})
+    width: int = setting(512, "d_model", 2, option={"metavar": "D"})
+    heads: int = setting(8, "of each attention; they divide d_model", 1, option=True)
+    feed_forward: int = setting(128, "d_ff", 1, option={"metavar": "D"})
+    dropout: float = setting(0.3, "rate", most=0.9999, option=True)
+    norm: str = setting("pre", "layer normalization before each sublayer or after it", names=NORMS, option=True)
+    label_smoothing: float = setting(0.1, "of the loss", most=0.9999, option=True)
+    vocabulary: int = setting(8000, "byte-pair tokens that both languages share", 259, option=True)
+    longest: int = setting(150, "leave out longer training sentences", 1, 150, option={"metavar": "TOKENS"})
+    surplus: int = setting(
+        0, "leave out training pairs whose French is longer by more; 0 for none", option={"metavar": "TOKENS"}
+    )
+    batch_tokens: int = setting(4096, "padded tokens a step, of each side", 64, option=True)
+    widths: tuple = setting(FINE, "padded lengths")
+    epochs: int = setting(40, "instead of the model's own", 1, option=True)
+    learning_rate: float = setting(1e-3, "peak of the one-cycle schedule", option=True)
+    ema: float = setting(
+        0.998, "of the averaged weights, which are validated and kept; 0 for none", most=0.9999,
+        option={"metavar": "MOMENTUM"},
+    )  # fmt: skip
+    warmup: float = setting(0.15, "share of the steps up to the peak", 0.0001, 0.9999)
+    beam: int = setting(5, "width of the beam on the test split; 1 is greedy search", 1, option=True)
+    penalty: float = setting(1.0, "of length; 0 prefers short translations", option=True)
+    search_tokens: int = setting(1024, "padded source tokens that are translated at a time", 1)
+    train_limit: int = setting(0, "use only so many pairs of the train split; 0 for all")
+    test_limit: int = setting(0, "of each other split")
 
     def __post_init__(self):
-        if self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {', '.join(NORMS)}. Received: norm={self.norm!r}")
-        for name in ("layers", "width", "heads", "feed_forward", "batch_tokens", "search_tokens", "epochs", "beam"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
+        check(self)
         if self.width % self.heads or self.width % 2:
             received = f"width={self.width!r}, heads={self.heads!r}"
             raise ValueError(f"width must be even and divisible by heads. Received: {received}")
-        if self.vocabulary < 259:
-            raise ValueError(f"vocabulary must be at least 259. Received: vocabulary={self.vocabulary!r}")
-        if not 1 <= self.longest <= 150:
-            raise ValueError(f"longest must lie in [1, 150]. Received: longest={self.longest!r}")
-        for name in ("dropout", "label_smoothing", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must lie in [0, 1). Received: {name}={getattr(self, name)!r}")
-        for name in ("learning_rate", "penalty", "surplus", "train_limit", "test_limit"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
-        if not 0 < self.warmup < 1:
-            raise ValueError(f"warmup must lie in (0, 1). Received: warmup={self.warmup!r}")
 
     def record(self):
         """The recipe as a flat dictionary."""
@@ -139,11 +115,6 @@ def models_of(dataset):
     return MODELS.get(dataset, OTHER)
 
 
-def pick_preset(requested, device):
-    """Resolves `auto`: `gpu` on a GPU, `cpu` elsewhere."""
-    return requested if requested != "auto" else device.lower()
-
-
 def make_recipe(dataset, model, preset, overrides):
     """The recipe of one model under a preset; `overrides` are fields of `Recipe` that the user set.
 
@@ -154,7 +125,3 @@ def make_recipe(dataset, model, preset, overrides):
     if preset == "cpu" and model in CPU_EPOCHS.get(dataset, {}):
         changes["epochs"] = CPU_EPOCHS[dataset][model]
     return replace(models_of(dataset)[model], **(changes | overrides))
-
-
-OPTIONS = tuple(field.name for field in fields(Recipe))
-"""What `make_recipe` takes as overrides."""

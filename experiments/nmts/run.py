@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 
-from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
 from experiments.nmts import figures
@@ -39,21 +38,13 @@ class Run(Experiment):
         epochs = {model: recipe.epochs for model, recipe in self.recipes.items()}
         super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
 
-    def describe(self):
-        """Prints what would run and how much work it is."""
-        left = self.left()
-        for model, seed in self.configurations:
-            state = "to do" if (model, seed) in left else "finished"
-            recipe = self.recipes[model]
-            parameters = build_model(recipe, self.data.tokenizer.size, seed, 1).count_params()
-            print(
-                f"{model:12} seed {seed}  {state:8}  {recipe.epochs} epochs, {self.work(model):,} sentences, "
-                f"N = {recipe.layers}, d_model {recipe.width}, {recipe.heads} heads, d_ff {recipe.feed_forward}, "
-                f"{parameters:,} parameters"
-            )
-        sentences = sum(self.work(model) for model, _ in left)
-        count = f"{len(left)} of {len(self.configurations)}"
-        print(f"{count} models to train, {sentences:,} sentences in all. Nothing was written.")
+    def told(self, variant):
+        recipe = self.recipes[variant]
+        parameters = build_model(recipe, self.data.tokenizer.size, 0, 1).count_params()
+        return (
+            f"N = {recipe.layers}, d_model {recipe.width}, {recipe.heads} heads, d_ff {recipe.feed_forward}, "
+            f"{parameters:,} parameters"
+        )
 
     def build(self, variant, seed):
         recipe = self.recipes[variant]
@@ -69,7 +60,7 @@ class Run(Experiment):
         test = self.data.corpora["test"]
         scores["examples"] = evaluate.examples(test.english, translations, test.french)
         runs.write_atomic(folder / "translations.txt", "".join(f"{line}\n" for line in translations))
-        figures.draw_attention(model, self.data, translations, folder / "attention.png", self._title(label))
+        figures.draw_attention(model, self.data, translations, folder / "attention.png", self.picture_title(label))
         print(f"{label}: {nmt_scores.one_line(scores)}", flush=True)
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
@@ -88,13 +79,7 @@ class Run(Experiment):
 
     def wrap_up(self):
         """Draws the learning curves of the run's models."""
-        records = [r for r in report.read_records(self.results) if self._is_mine(r)]
+        records = self.records()
         if records:
-            figures.draw_curves(records, self.results, self.folder / "curves.png", self._title(""))
+            figures.draw_curves(records, self.results, self.folder / "curves.png", self.picture_title())
         print(f"Pictures: {self.folder}")
-
-    def _title(self, label):
-        return ", ".join(filter(None, [self.choice.name, label, f"run {self.folder.name}"]))
-
-    def _is_mine(self, record):
-        return self.folder in (self.results / record["folder"]).parents

@@ -7,11 +7,9 @@ import keras
 import numpy as np
 
 from experiments.harness.data import datasets
-from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
-from experiments.unets import report as unet_report
-from experiments.unets import sources
+from experiments.unets import figures, sources
 from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
 from experiments.unets.scoring import on_data, scoring_of
 from experiments.unets.training import build_model
@@ -55,20 +53,11 @@ class Matrix(Experiment):
         is_plain = set(overrides) <= set(VARIANT_FIELDS)  # which change no other variant
         super().__init__(choice, preset, is_plain, shared, configurations, epochs, data, machine, results)
 
-    def describe(self):
-        """Prints what would run and how much work it is."""
-        left = self.left()
-        for variant, seed in self.configurations:
-            state = "to do" if (variant, seed) in left else "finished"
-            recipe, epochs, images = self.recipes[variant], self.epochs[variant], self.work(variant)
-            model = build_model(recipe, seed, 1, self.scoring)
-            print(
-                f"{variant:18} seed {seed}  {state:8}  {epochs} epochs, {images:,} images of side {recipe.image_size}, "
-                f"{model.count_params():,} parameters, {count_flops(model) / 1e9:.2f} GFLOPs an image"
-            )
-        images = sum(self.work(variant) for variant, _ in left)
-        count = f"{len(left)} of {len(self.configurations)}"
-        print(f"{count} models to train, {images:,} images in all. Nothing was written.")
+    def told(self, variant):
+        recipe = self.recipes[variant]
+        model = build_model(recipe, 0, 1, self.scoring)
+        side, flops = recipe.image_size, count_flops(model) / 1e9
+        return f"{side} x {side} pixels, {model.count_params():,} parameters, {flops:.2f} GFLOPs an image"
 
     def build(self, variant, seed):
         recipe, folder = self.recipes[variant], runs.seed_folder(self.folder, variant, seed)
@@ -98,7 +87,7 @@ class Matrix(Experiment):
             for flip in (False, True)
         )
         names = _file_names(self.data.test)
-        unet_report.draw_predictions(plain, names, folder / "predictions.png", label, self.scoring)
+        figures.draw_predictions(plain, names, folder / "predictions.png", label, self.scoring)
         print(f"{label}: {self.scoring.told(plain.scores)}", flush=True)
         return {
             "test": plain.scores,
@@ -114,8 +103,7 @@ class Matrix(Experiment):
         """Draws curves and comparison."""
         print("Drawing the pictures ...", flush=True)
         self._draw_comparison()
-        records = [r for r in report.read_records(self.results) if self.folder in (self.results / r["folder"]).parents]
-        unet_report.draw_pictures(records, self.results)
+        figures.draw_pictures(self.records(), self.results)
 
     def _draw_comparison(self):
         """The same seeded test images across all finished variants, from their saved weights (lowest seed of each)."""
@@ -135,7 +123,7 @@ class Matrix(Experiment):
             outcomes[variant] = self.scoring.evaluate(model, examples, config["image_size"], config["target"])
         title = f"The same test images of {self.data.name} through every variant"
         path = self.folder / "comparison.png"
-        unet_report.draw_comparison(outcomes, _file_names(examples), path, title, self.scoring)
+        figures.draw_comparison(outcomes, _file_names(examples), path, title, self.scoring)
 
 
 def _file_names(examples):

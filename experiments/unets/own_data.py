@@ -6,50 +6,40 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.harness.data import datasets
+from experiments.harness.data.splits import VALIDATION, Splits, hold_out, limited
 from experiments.harness.running.errors import UserError
 from tfseg.classes import IGNORE
 from tfseg.masks import find_coding, read_mask
 from tfseg.photos import read_photo
 
-VALIDATION = 0.1
 FEATURES = {"image", "segmentation_mask"}
 
 
-class OwnData:
-    """The three splits of a dataset whose masks are class ids, and what identifies them.
+class OwnData(Splits):
+    """The splits of a dataset whose masks are class ids.
+
+    Examples have `image`, `segmentation_mask` and `file_name`.
 
     Attributes:
-        name: of the dataset.
         classes: a `tfseg.classes.Classes`.
-        train, validation, test: `tf.data.Dataset` of examples (`image`, `segmentation_mask`, `file_name`) of known
-            size, in a fixed order.
-        sizes: their sizes.
 
     Args:
-        name, coding: see above; `coding` is a `tfseg.masks.Coding`.
-        splits: the datasets, by `train`, `validation` and `test`.
-        fingerprint: JSON-like; tells other data apart.
+        name, splits, fingerprint: as of `Splits`.
+        coding: a `tfseg.masks.Coding`.
     """
 
-    def __init__(self, name, coding, splits, fingerprint):
-        self.name, self.coding, self.classes, self.fingerprint = name, coding, coding.classes, fingerprint
-        self.train, self.validation, self.test = (splits[key] for key in ("train", "validation", "test"))
-        self.sizes = {key: int(dataset.cardinality()) for key, dataset in splits.items()}
+    def __init__(self, name, splits, fingerprint, coding):
+        super().__init__(name, splits, fingerprint)
+        self.coding, self.classes = coding, coding.classes
 
     def record(self):
         """Name, sizes, classes and fingerprint, for `record.json`."""
         coding = {"values": list(self.coding.values), "ignore": self.coding.ignore}
-        return {
-            "name": self.name,
-            **self.sizes,
-            "classes": {**self.classes.record(), **coding},
-            "fingerprint": self.fingerprint,
-        }
+        return super().record() | {"classes": {**self.classes.record(), **coding}}
 
     def __str__(self):
-        sizes = ", ".join(f"{size:,} {name}" for name, size in self.sizes.items())
         ignored = "" if self.coding.ignore is None else f" (masks' value {self.coding.ignore} is ignored)"
-        return f"{self.name}: {sizes} images. Classes: {self.classes}{ignored}"
+        return f"{super().__str__()}. Classes: {self.classes}{ignored}"
 
 
 def from_pairs(name, pairs, train_limit=0, test_limit=0):
@@ -68,7 +58,7 @@ def from_pairs(name, pairs, train_limit=0, test_limit=0):
         found["train"] = found["train"][: train_limit - held_out]
     found["test"] = found["test"][: test_limit or None]
     splits = {split: _files(files, pairs.coding) for split, files in found.items()}
-    return OwnData(name, pairs.coding, splits, pairs.fingerprint)
+    return OwnData(name, splits, pairs.fingerprint, pairs.coding)
 
 
 def _files(files, coding):
@@ -89,7 +79,7 @@ def _files(files, coding):
     return tf.data.Dataset.from_tensor_slices(paths).map(example, tf.data.AUTOTUNE, deterministic=True)
 
 
-def from_tfds(choice, seed, train_limit=0, test_limit=0, ignore=IGNORE):
+def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
     """The data of a TFDS dataset with photos and masks.
 
     Its split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch, else a
@@ -97,7 +87,6 @@ def from_tfds(choice, seed, train_limit=0, test_limit=0, ignore=IGNORE):
 
     Args:
         choice: a `datasets.Choice`.
-        seed: of the random choice of validation images.
         train_limit, test_limit: as for `from_pairs`.
         ignore: value of the mask's pixels that neither train nor score.
 
@@ -125,11 +114,8 @@ def from_tfds(choice, seed, train_limit=0, test_limit=0, ignore=IGNORE):
         for key, dataset in datasets.load_splits(choice, chosen).items()
     }
     if "validation" not in splits:
-        count = fingerprint["train"]["size"]
-        train, held_out = datasets.split_validation(count, max(1, round(VALIDATION * count)), seed)
-        splits["validation"] = datasets.take(splits["train"], held_out)
-        splits["train"] = datasets.take(splits["train"], train)
-    return OwnData(choice.name, coding, splits, fingerprint)
+        splits = hold_out(splits, VALIDATION, fingerprint["train"]["size"])
+    return OwnData(choice.name, splits, fingerprint, coding)
 
 
 def _tfds_splits(choice, train_limit, test_limit):
@@ -145,8 +131,7 @@ def _tfds_splits(choice, train_limit, test_limit):
     found = {"train": "train", "test": scored}
     if scored == "test" and "validation" in known:
         found["validation"] = "validation"
-    limits = {"train": train_limit, "validation": train_limit, "test": test_limit}
-    return {key: f"{split}[:{limits[key]}]" if limits[key] else split for key, split in found.items()}
+    return limited(found, train_limit, test_limit)
 
 
 def _scan(splits, choice):

@@ -5,19 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.harness.data.folders import (
-    digest_of,
-    images_by_stem,
-    pixels_of,
-    read_all,
-    read_lists,
-    read_names,
-    split_names,
-)
+from experiments.harness.data.folders import digest_of, read_all
 from experiments.harness.running.errors import UserError
+from experiments.unets.lists import read_lists, read_names, split_names
 from tfseg.classes import IGNORE
 from tfseg.masks import COLOUR, UnknownValue, as_colours, find_coding, read_mask, told
-from tfseg.photos import PhotoError
+from tfseg.photos import PhotoError, photos_in, read_photo
 
 LAYOUT = "own data are photos in images/ and masks of the same names in masks/"
 
@@ -55,7 +48,7 @@ def read_pairs(folder, ignore=IGNORE):
     for part in ("images", "masks"):
         if not (folder / part).is_dir():
             raise UserError(f"{folder} has no folder {part}: {LAYOUT}")
-    photos, masks = (images_by_stem(folder / part) for part in ("images", "masks"))
+    photos, masks = (_by_stem(folder / part) for part in ("images", "masks"))
     lists = read_lists(folder, photos)
     listed = [stem for names in lists.values() for stem in names]
     for stem in listed or photos:
@@ -76,11 +69,29 @@ def read_pairs(folder, ignore=IGNORE):
     return Pairs(pairs, coding, fingerprint)
 
 
+def _by_stem(folder):
+    """The images in a folder by their names without suffix, in alphabetical order.
+
+    Raises:
+        UserError: if there is no such folder, no image in it, or two images of one name.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder")
+    found = {}
+    for path in photos_in(folder)[0]:
+        if path.stem in found:
+            raise UserError(f"{found[path.stem]} and {path} have the same name; keep one of them")
+        found[path.stem] = path
+    if not found:
+        raise UserError(f"no image in {folder}")
+    return found
+
+
 def _check(pair):
     """The values of a mask, and its palette."""
     photo, mask = pair
     values, palette = read_mask(mask)
-    size = pixels_of(photo)
+    size = read_photo(photo).shape[:2]  # decoded once to see that it can be
     if values.shape != size:
         raise PhotoError(f"{mask} is {_told(values.shape)} pixels, and its photo {photo} is {_told(size)}")
     return np.unique(values), palette

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from experiments.harness.running import runs
+from experiments.harness.running.recipe import check, setting
+
 TUTORIAL, TUTORIAL_KERAS3 = "tutorial", "tutorial-keras3"
 """The article's network and recipe as its author ran it, and as its code runs unchanged today."""
 ENCODER = "encoder"
@@ -53,74 +56,43 @@ VARIANTS = {
 MATRIX = ("mp-tr-bce", "mp-tr-dice", "strconv-tr-bce", "strconv-ups-dice")
 
 
-AT_LEAST_0 = (
-    "images",
-    "epochs",
-    "learning_rate",
-    "encoder_rate",
-    "weight_decay",
-    "augmentation",
-    "train_limit",
-    "test_limit",
-)
 LATER = {"weights": None, "encoder_rate": 1.0, "ema": 0.0}
 """Fields that came after the first records, with values that change nothing. A record has them where they differ."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that shapes one training, data and seed apart.
+    """Everything that shapes one training, data and seed apart. For the network see `tfseg.unet.build_unet`.
 
-    Attributes:
-        variant: what is trained.
-        image_size: side of the square that the model sees, in pixels.
-        filters, depth, normalization, dropout: see `tfseg.unet.build_unet`.
-        batch_size: images a step.
-        images: budget of images seen in training; `epochs`, where not 0, takes its place.
-        target: a name in `tfseg.targets.TARGETS`, or `"ids"`.
-        learning_rate: peak of the one-cycle schedule, or the constant rate.
-        encoder_rate: factor of the learning rate for the layers of an encoder, which then have no weight decay; 1 for
-            the same rate and decay everywhere.
-        weight_decay: of AdamW; 0 for plain Adam.
-        one_cycle: one-cycle schedule, or else a constant rate.
-        ema: share of the averaged weights that an optimizer step keeps (exponential moving average, which validation
-            and tests then use); less where it would span over a tenth of the training; 0 for no averaging.
-        augmentation: strength, 0 for none; see `tfseg.data.augment`.
-        train_limit, test_limit: use only so many examples of each split; 0 for all.
+    The averaged weights are those that validation and tests use. Their momentum is less where they would span over a
+    tenth of the training.
     """
 
     variant: Variant = VARIANTS["mp-tr-bce"]
-    image_size: int = 128
-    filters: int = 16
-    depth: int = 4
+    image_size: int = setting(128, "side of the model's input in pixels", 1, option=True)
+    filters: int = setting(16, "channels of the first level", 1, option=True)
+    depth: int = setting(4, "levels below the first", 1)
     normalization: str | None = "batch"
-    dropout: float = 0.2
-    batch_size: int = 16
-    images: int = 25_000
-    epochs: int = 0
-    target: str = "foreground"
-    learning_rate: float = 3e-3
-    weight_decay: float = 5e-2
-    one_cycle: bool = True
-    encoder_rate: float = 1.0
-    ema: float = 0.99
-    augmentation: float = 1.5
-    train_limit: int = 0
-    test_limit: int = 0
+    dropout: float = setting(0.2, "share of channels", most=0.9999)
+    batch_size: int = setting(16, "images a step", 1, option=True)
+    images: int = setting(25_000, "budget of images seen in training")
+    epochs: int = setting(0, "instead of the preset's budget of images", option={"type": runs.whole(1)})
+    target: str = setting(
+        "foreground", "what to segment (default: foreground)", names=(*TARGETS, IDS), option={"choices": TARGETS}
+    )
+    learning_rate: float = setting(3e-3, "peak of the one-cycle schedule, or the constant rate")
+    weight_decay: float = setting(5e-2, "of AdamW; 0 for plain Adam")
+    one_cycle: bool = setting(True, "one-cycle schedule, or else a constant rate")
+    encoder_rate: float = setting(
+        1.0, "of the rate for an encoder, which then has no weight decay; 1 for the same of both"
+    )
+    ema: float = setting(0.99, "momentum of the averaged weights; 0 for none", most=0.9999)
+    augmentation: float = setting(1.5, "strength of `tfseg.data.augment`; 0 for none")
+    train_limit: int = setting(0, "use only so many examples of the train split; 0 for all")
+    test_limit: int = setting(0, "and of the test split")
 
     def __post_init__(self):
-        for name in ("image_size", "filters", "depth", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1. Received: {name}={getattr(self, name)!r}")
-        if self.target not in (*TARGETS, IDS):
-            raise ValueError(f"target must be one of {', '.join(TARGETS)}. Received: target={self.target!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1). Received: dropout={self.dropout!r}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1). Received: ema={self.ema!r}")
-        for name in AT_LEAST_0:
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be at least 0, and finite. Received: {name}={getattr(self, name)!r}")
+        check(self)
 
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""

@@ -73,16 +73,16 @@ def load(choice, own, recipe, preset):
         preset: decides the size of the built-in dataset.
 
     Returns:
-        A `PetData`, or an `OwnData`, which has classes.
+        A `Splits`; of data of one's own an `OwnData`, which has classes.
     """
     from experiments.unets.own_data import from_pairs, from_tfds
-    from experiments.unets.training import VALIDATION_SEED, PetData
+    from experiments.unets.training import trimaps
 
     if choice.source == "folder":
         return from_pairs(choice.name, own.pairs, recipe.train_limit, recipe.test_limit)
     if choice.name in (TRIMAPS, BUILTIN):
-        return PetData(choice, preset, recipe.train_limit, recipe.test_limit)
-    return from_tfds(choice, VALIDATION_SEED, recipe.train_limit, recipe.test_limit, own.ignore)
+        return trimaps(choice, preset, recipe.train_limit, recipe.test_limit)
+    return from_tfds(choice, recipe.train_limit, recipe.test_limit, own.ignore)
 
 
 def check_target(target, choice):

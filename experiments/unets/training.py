@@ -2,7 +2,7 @@
 
 import keras
 
-from experiments.harness.data import datasets
+from experiments.harness.data.splits import Splits, limited, load
 from experiments.harness.running.schedules import OneCycle
 from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
 from experiments.unets.scoring import TrimapScoring
@@ -12,50 +12,21 @@ from tfseg.optimizers import RatedAdamW
 from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 
-VALIDATION_SEED = 0  # of the split, the same for every model, so that they compare
 
-
-class PetData:
-    """The three splits of a segmentation dataset, and what identifies them.
+def trimaps(choice, preset, train_limit=0, test_limit=0):
+    """The `Splits` of a dataset of trimaps.
 
     Args:
         choice: a `datasets.Choice`.
         preset: decides the size of the procedural dataset.
         train_limit, test_limit: use only the first examples of each split; 0 for all.
     """
-
-    def __init__(self, choice, preset, train_limit=0, test_limit=0):
-        self.name = choice.name
-        splits = {
-            "train": f"train[:{train_limit}]" if train_limit else "train",
-            "test": f"test[:{test_limit}]" if test_limit else "test",
-        }
-        if choice.source == "builtin":
-            splits = dict(zip(splits, splits, strict=True))  # its sizes are the preset's already
-        sizes = dict(zip(splits, BUILTIN_SIZES[preset], strict=True))
-
-        def load(decoders=None):
-            return datasets.load_splits(choice, splits, lambda split: shapes.examples(split, sizes[split]), decoders)
-
-        names_only = datasets.only("file_name") if choice.source != "builtin" else None
-        self.fingerprint = datasets.fingerprint(load(names_only), "file_name", choice)
-        loaded = load()
-        count = self.fingerprint["train"]["size"]
-        chosen, held_out = datasets.split_validation(count, 0.1, VALIDATION_SEED)
-        self.train = datasets.take(loaded["train"], chosen)
-        self.validation = datasets.take(loaded["train"], held_out)
-        self.test = loaded["test"]
-        self.sizes = {"train": len(chosen), "validation": len(held_out), "test": self.fingerprint["test"]["size"]}
-
-    def record(self):
-        """Name, sizes and fingerprint, for `record.json`."""
-        return {"name": self.name, **self.sizes, "fingerprint": self.fingerprint}
-
-    def __str__(self):
-        train, validation, test = self.sizes.values()
-        return (
-            f"{self.name}: {train + validation} train images ({validation} of them for validation), {test} test images"
-        )
+    sizes = dict(zip(("train", "test"), BUILTIN_SIZES[preset], strict=True))
+    names = {"train": "train", "test": "test"}
+    if choice.source != "builtin":  # whose sizes are the preset's already
+        names = limited(names, train_limit, test_limit)
+    loaded = load(choice, "file_name", names, builtin=lambda split: shapes.examples(split, sizes[split]))
+    return Splits(choice.name, *loaded)
 
 
 def build_model(recipe, seed, steps, scoring=None, xla=False, synchronized=False):

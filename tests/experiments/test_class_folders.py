@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.cvaes.class_folders import read_class_folder
 from experiments.cvaes.sources import family_of
-from experiments.harness.data.class_folders import read_class_folder
 from experiments.harness.running.errors import UserError
 
 GREYS = {"cat": 10, "dog": 100, "owl": 200}

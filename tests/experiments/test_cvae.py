@@ -7,10 +7,12 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from experiments import cvae
-from experiments.cvae import overrides, parse_arguments, pick_models
+from experiments.cvae import overrides, parse_arguments
 from experiments.cvaes import recipes as cvae_recipes
-from experiments.cvaes.recipes import BUILTIN_SIZES, MODELS, PRESETS, VALIDATION, make_recipe, pick_preset
+from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, MODELS, PRESETS, make_recipe
 from experiments.harness.running.errors import UserError
+from experiments.harness.running.recipe import pick_preset
+from experiments.harness.running.start import pick_models
 from tests.experiments.sessions import ROOT, closed, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "cvae.py"
@@ -130,11 +132,13 @@ def test_options_become_overrides():
 
 
 def test_models_are_the_datasets_own():
-    assert pick_models(None, "mnist") == ["standard"] and pick_models(None, "cifar10") == ["control"]
-    assert pick_models(["density", "control", "density"], "cifar10") == ["density", "control"]
-    assert pick_models(["density", "all"], "cifar10") == list(MODELS["cifar10"])
+    mnist, cifar10 = (MODELS[name] for name in ("mnist", "cifar10"))
+    assert pick_models(None, mnist, "mnist") == ["standard"] and pick_models(None, cifar10, "cifar10") == ["control"]
+    assert parse_arguments(shlex.split("--model density control density")).model == ["density", "control"]
+    assert pick_models(["density", "control"], cifar10, "cifar10") == ["density", "control"]
+    assert pick_models(["density", "all"], cifar10, "cifar10") == list(cifar10)
     with pytest.raises(UserError, match="--model must be one of standard or all for mnist. Received: control"):
-        pick_models(["standard", "control"], "mnist")
+        pick_models(["standard", "control"], mnist, "mnist")
 
 
 def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
@@ -154,11 +158,11 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
     parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
     work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1, bernoulli"  # 450 images an epoch
     assert lines[-6:] == [
-        f"standard     seed 0  {work}, {parameters:,} parameters",
-        f"standard     seed 1  {work}, {parameters:,} parameters",
         "judge tiny seed 0: 3 epochs, 1,350 images",
         "judge plain-tiny seed 1: 3 epochs, 1,350 images",
         "features tiny seed 2: 3 epochs, 1,350 images",
+        f"standard           seed 0  {work}, {parameters:,} parameters",
+        f"standard           seed 1  {work}, {parameters:,} parameters",
         "2 of 2 models to train, 3,600 images in all. Nothing was written.",
     ]
     assert list(tmp_path.iterdir()) == []
@@ -226,12 +230,12 @@ def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
     assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
     train, test = BUILTIN_SIZES[preset]
     assert train > recipe.batch_size and recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
-    assert VALIDATION[preset] < train
+    assert HELD_OUT[preset] < train
 
 
 def test_presets_grow():
     ladder = ["smoke", "cpu", "gpu"]
-    assert list(PRESETS) == list(BUILTIN_SIZES) == list(VALIDATION) == ladder
+    assert list(PRESETS) == list(BUILTIN_SIZES) == list(HELD_OUT) == ladder
     recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
     assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
     budgets = [recipe.epochs_for(55_000) for recipe in recipes]

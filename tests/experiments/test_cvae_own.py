@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from experiments import cvae
 from experiments.cvaes import sources
-from experiments.cvaes.own_images import TfdsImages
+from experiments.cvaes.own_images import of_tfds
 from experiments.harness.data import datasets
 from experiments.harness.running.errors import UserError
 from tests.experiments.sessions import read, run_here
@@ -25,7 +25,7 @@ def test_a_folder_says_its_classes_and_the_work(tmp_path, here):
     assert (code, err) == (None, "")
     assert "Classes: 0 cat, 1 dog, 2 owl" in out
     assert "own-pets: 24 train images (3 of them for validation), 6 test images." in out
-    assert "standard     seed 0  to do     2 epochs, 42 images" in out and "bernoulli_grey" in out
+    assert "standard           seed 0  to do     2 epochs, 42 images" in out and "bernoulli_grey" in out
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_tfds_dataset_by_name_is_resized(prepared):
     choice = datasets.choose("skies", "mnist", "glyphs", str(prepared))
     shape, names, splits = sources.tfds_images(choice)
     assert (shape, names) == ((32, 32, 3), ("day", "night")) and sources.tfds_images(choice, 28)[0] == (28, 28, 3)
-    data = TfdsImages(choice, shape, names, splits, test_limit=4)
+    data = of_tfds(choice, shape, names, splits, test_limit=4)
     assert data.sizes == {"train": 18, "validation": 2, "test": 4} and data.family == "cifar10"
     images, labels = data.arrays("test")
     assert images.shape == (4, 32, 32, 3) and labels.tolist() == [0, 1, 0, 1]

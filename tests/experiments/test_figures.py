@@ -11,7 +11,7 @@ from PIL import Image
 from experiments.harness.reporting import figures
 from experiments.harness.reporting.class_pictures import class_overlay, coloured, legend, with_legend
 from experiments.harness.reporting.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
-from experiments.unets import report as unet_report
+from experiments.unets import figures as unet_figures
 
 
 def blend(colour, grey=100, alpha=0.5):
@@ -134,7 +134,7 @@ def test_predictions_are_best_median_and_worst(drawn):
     masks = np.ones((5, 4, 4), bool)
     ious = np.array([0.5, 0.9, 0.1, 0.7, 0.6])
     evaluation = Evaluation(images, masks, masks, ious)
-    unet_report.draw_predictions(evaluation, list("abcde"), "x.png", "title", BINARY)
+    unet_figures.draw_predictions(evaluation, list("abcde"), "x.png", "title", BINARY)
     rows, columns, row_titles = drawn[0][:3]
     assert columns == ["photo", "truth", "prediction", "overlay"]
     assert row_titles == ["best\nrank 1 of 5\nb", "median\nrank 3 of 5\ne", "worst\nrank 5 of 5\nc"]
@@ -144,7 +144,7 @@ def test_predictions_are_best_median_and_worst(drawn):
 
 def test_predictions_of_a_single_image(drawn):
     image, mask = np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), bool)
-    unet_report.draw_predictions(Evaluation(image, mask, mask, np.array([1.0])), ["a"], "x.png", "title", BINARY)
+    unet_figures.draw_predictions(Evaluation(image, mask, mask, np.array([1.0])), ["a"], "x.png", "title", BINARY)
     assert drawn[0][2] == ["best\nrank 1 of 1\na"]
 
 
@@ -152,7 +152,7 @@ def test_comparison_orders_variants_and_captions_each(drawn):
     images, masks = np.zeros((9, 4, 4, 3), np.uint8), np.ones((9, 4, 4), bool)
     ious = {name: np.linspace(0, 1, 9) - shift for name, shift in (("tutorial", 0.2), ("mp-tr-bce", 0.0))}
     outcomes = {name: Evaluation(images, masks, masks, values) for name, values in ious.items()}
-    unet_report.draw_comparison(outcomes, list("abcdefghi"), "x.png", "title", BINARY, count=3)
+    unet_figures.draw_comparison(outcomes, list("abcdefghi"), "x.png", "title", BINARY, count=3)
     rows, columns, row_titles = drawn[0][:3]
     assert columns == ["photo", "truth", "mp-tr-bce", "tutorial"]
     assert row_titles == ["rank 1 of 9\ni", "rank 5 of 9\ne", "rank 9 of 9\na"]
@@ -162,7 +162,7 @@ def test_comparison_orders_variants_and_captions_each(drawn):
 def test_comparison_of_chosen_images_shows_them_all(drawn):
     images, masks = np.zeros((2, 4, 4, 3), np.uint8), np.ones((2, 4, 4), bool)
     outcome = Evaluation(images, masks, masks, np.array([0.1, 0.2]))
-    unet_report.draw_comparison({"a": outcome}, ["x", "y"], "x.png", "title", BINARY)
+    unet_figures.draw_comparison({"a": outcome}, ["x", "y"], "x.png", "title", BINARY)
     assert drawn[0][2] == ["y", "x"]
 
 
@@ -172,7 +172,7 @@ def test_report_and_figures_need_neither_tensorflow_nor_pyplot():
         "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded;"
         "f.new_figure(1, 1); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_report.__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(unet_figures.__file__).parents[2])
 
 
 # Classes

@@ -79,7 +79,7 @@ def test_bad_recipes(field, value):
         (["--data", "numbers", "--model", "large"], "--model must be one of small or all for numbers. Received: large"),
         (["--data", "numbers", "--heads", "3"], "small: width must be even and divisible by heads."),
         (["--data", "tatoeba"], "holds no tatoeba"),
-        (["--dropout", "2"], "argument --dropout: must lie between 0 and 0.99, received 2"),
+        (["--dropout", "2"], "argument --dropout: must lie between 0 and 0.9999, received 2"),
     ],
 )
 def test_mistakes_are_answered_in_a_line(tmp_path, options, message):

@@ -5,7 +5,8 @@ import pytest
 
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
-from experiments.unets.report import draw_pictures, unet_section
+from experiments.unets.figures import draw_pictures
+from experiments.unets.report import unet_section
 from tests.experiments.sessions import save
 
 VARIANTS = {

@@ -150,7 +150,9 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, here):
     assert any(line.endswith("XLA off") and "float32 (as asked)" in line for line in lines)
     to_do = [line for line in lines if "  to do  " in line]
     assert [line.split()[0] for line in to_do] == 2 * five
-    assert all("2 epochs, 130 images of side 32" in line for line in to_do)  # 128 images are the budget, 65 an epoch
+    assert all(
+        "2 epochs, 130 images, 32 x 32 pixels, " in line for line in to_do
+    )  # 128 images are the budget, 65 an epoch
     assert lines[-1] == "10 of 10 models to train, 1,300 images in all. Nothing was written."
     assert not (tmp_path / "results").exists()
 

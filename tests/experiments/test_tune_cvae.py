@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from experiments import tune_cvae
-from experiments.cvaes.recipes import OPTIONS, make_recipe
+from experiments.cvaes.recipes import Recipe, make_recipe
 from experiments.harness.running import hardware
 from tests.experiments.sessions import ROOT, quick, run_here
 
@@ -48,7 +48,7 @@ def test_space_holds_what_compares(dataset, model, latents, likelihoods):
     space = describe_space(task.space())
     assert space["latent_dim"] == {"choices": latents} and space["label_dim"] == {"choices": [8, 16, 32, 64]}
     assert space.get("likelihood") == (likelihoods and {"choices": likelihoods})
-    assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= set(OPTIONS)
+    assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= {*vars(Recipe()), "latent_dim"}
     assert space["prior"] == {"choices": ["standard", "class"]}
     task.recipe = replace(task.recipe, likelihood="gaussian")
     assert "likelihood" not in task.space().values  # a density compares with no other likelihood
@@ -62,7 +62,7 @@ def test_a_search(tmp_path, monkeypatch, capfd, smoke_classifiers):
     built = []
 
     def build(task, fields, epochs, build=CVAETask.build):
-        task.data._test = None  # nothing of the test split is there to look at
+        task.data.test = None  # nothing of the test split is there to look at
         training = build(task, fields, epochs)
         built.append(training.model)
         return training

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 
 from experiments.harness.data import datasets
+from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.clock import Clock
 from experiments.harness.running.training import Checkpoint, TrainingDiverged, history_csv, save_model, train
@@ -65,6 +66,20 @@ class Experiment:
         """Says what the data are and where results go; `notices` say why not to the usual folder."""
         print(f"{self.data}.", *notices, f"Results: {self.folder}", sep="\n", flush=True)
 
+    def describe(self):
+        """Prints what would run and how much work it is."""
+        left = self.left()
+        for variant, seed in self.configurations:
+            state = "to do" if (variant, seed) in left else "finished"
+            work = f"{self.epochs[variant]} epochs, {self.work(variant):,} {self.unit}"
+            print(f"{variant:18} seed {seed}  {state:8}  {work}, {self.told(variant)}")
+        work = f"{sum(self.work(variant) for variant, _ in left):,} {self.unit}"
+        print(f"{len(left)} of {len(self.configurations)} models to train, {work} in all. Nothing was written.")
+
+    def told(self, variant):
+        """What `describe` says of a model beyond its work."""
+        raise NotImplementedError
+
     def build(self, variant, seed):
         """The `Training` of a model."""
         raise NotImplementedError
@@ -79,6 +94,14 @@ class Experiment:
     def wrap_up(self):
         """What comes after all models: pictures that compare them, the summary."""
         raise NotImplementedError
+
+    def picture_title(self, label=""):
+        """What pictures say of where they come from."""
+        return run_title(self.choice.name, label, self.folder.name)
+
+    def records(self):
+        """The records of this run's folder."""
+        return [r for r in report.read_records(self.results) if self.folder in (self.results / r["folder"]).parents]
 
     def work(self, variant):
         """Training examples that a model sees."""
@@ -169,3 +192,8 @@ class Experiment:
             "versions": runs.versions(),
             "hardware": self.machine.record(),
         }
+
+
+def run_title(dataset, label, run):
+    """Dataset, model and run in a picture's title."""
+    return ", ".join(filter(None, [dataset, label, f"run {run}"]))

@@ -1,4 +1,4 @@
-"""A folder of a person's own labelled images: a folder a class. Needs Pillow and NumPy alone."""
+"""A folder of a person's own labelled images: a folder a class. Needs no TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.harness.data.folders import digest_of, read_all
+from experiments.harness.data.folders import digest_of, read_all, set_apart
+from experiments.harness.data.splits import SPLIT_SEED, VALIDATION
 from experiments.harness.running.errors import UserError
 from tfseg.photos import photos_in, read_photo
 
 LAYOUT = "own data are a folder a class, with or without train/ and test/ above them"
-TEST, VALIDATION = 0.2, 0.1
-SPLIT_SEED = 0
+TEST = 0.2
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,7 @@ def _apart(found, share, random):
     for name, paths in found.items():
         if len(paths) < 2:
             raise UserError(f"{paths[0].parent} has too few images: training, validation and test need one each")
-        chosen = set(random.permutation(len(paths))[: max(1, round(share * len(paths)))].tolist())
-        kept[name] = [path for n, path in enumerate(paths) if n not in chosen]
-        apart[name] = [path for n, path in enumerate(paths) if n in chosen]
+        kept[name], apart[name] = set_apart(paths, max(1, round(share * len(paths))), random)
     return kept, apart
 
 
