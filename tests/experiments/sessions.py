@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.harness.running.errors import run_main
@@ -45,6 +46,19 @@ def start(tmp_path, *command):
 def quick(tmp_path, script, *options):
     """Runs a script up to an answer for which it needs nothing slow to import, or fails with an `AssertionError`."""
     return start(tmp_path, "-c", WITHOUT_TENSORFLOW, script, *options)
+
+
+SCRIPTS = """
+import json, runpy, sys
+
+for script, *options in json.loads(sys.argv[1]):
+    sys.argv = [script, *options]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as exit_:
+        assert not exit_.code, exit_.code
+"""
+"""Code that runs scripts one after another in one process; its argument is a JSON list of commands."""
 
 
 class Session:
@@ -183,6 +197,26 @@ def torn_checkpoint(results, variant):
     return torn
 
 
+def kill_in_turn(results, command, kills):
+    """Starts a command and kills it, as often as `kills` says; checks that every JSON file left behind is whole.
+
+    Args:
+        kills: pairs `(before, kill)`: what goes before the script, see `torn_at`, and a function that ends a `Session`;
+            in an order in which every moment is still to come.
+
+    Returns:
+        The epochs that the sessions trained.
+    """
+    epochs = []
+    for before, kill in kills:
+        with Session(results, *before, *command) as session:
+            kill(session)
+            epochs += session.trained()
+        for path in results.rglob("*.json"):
+            json.loads(path.read_text())
+    return epochs
+
+
 def run_here(monkeypatch, capfd, module, *options):
     """Runs a script in this process, which saves the start of TensorFlow; returns exit status, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", [module.__file__, *map(str, options)])
@@ -226,6 +260,24 @@ def weights(folder):
     import keras
 
     return keras.models.load_model(folder / "model.keras").get_weights()
+
+
+def untimed(value):
+    """A record's entry without what differs from run to run: seconds, and what was done in each."""
+    if not isinstance(value, dict):
+        return value
+    return {k: untimed(v) for k, v in value.items() if k != "seconds" and not k.endswith("_per_second")}
+
+
+def assert_same_outcome(folder, reference):
+    """That two folders of a model hold the same history, record and weights."""
+    assert history(folder) == history(reference)
+    one, other = untimed(read(folder)), untimed(read(reference))
+    assert one.keys() == other.keys()
+    for name in one:
+        assert one[name] == other[name], name
+    for values, expected in zip(weights(folder), weights(reference), strict=True):
+        np.testing.assert_array_equal(values, expected)
 
 
 def files(folder):

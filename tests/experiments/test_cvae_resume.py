@@ -1,9 +1,7 @@
 """Whole runs of `cvae.py`, killed and started again: what is lost (an epoch at most) and what comes out (the same)."""
 
-import json
 import shlex
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,77 +10,56 @@ from experiments import cvae
 from tests.experiments.sessions import (
     ROOT,
     Session,
+    assert_same_outcome,
     files,
     finish_here,
     finite,
     history,
     kill_after,
+    kill_in_turn,
     read,
     run_here,
     torn_at,
     torn_checkpoint,
-    weights,
+    trained,
 )
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = ROOT / "experiments" / "cvae.py"
 COMMAND = shlex.split("--preset smoke --precision float32")
 DATA = ["--data", "glyphs-colour", "--adversary-weight", "1"]
 """A model with all that there is to go on with: two optimizers, an adversary with the vectors of its spectral norms,
 averaged weights."""
 
-PICTURES = ("curves", "label_sweep", "latents", "reconstructions", "samples", "wrong_labels")
+PICTURES = {"curves", "label_sweep", "latents", "reconstructions", "samples", "wrong_labels"}
 LENGTHS = {"tiny seed 0": 3, "plain-tiny seed 1": 3, "tiny seed 2": 3, "standard seed 0": 4}
 EPOCHS = [(label, epoch + 1) for label, epochs in LENGTHS.items() for epoch in range(epochs)]
 """What the command trains: two judges, the feature network, the model."""
 
-
-def start(results, *before):
-    return Session(results, *before, SCRIPT, *COMMAND, *DATA)
-
-
-def only(folders):
-    folders = list(folders)
-    assert len(folders) == 1
-    return folders[0]
+KILLS = [((), kill_after("tiny seed 0 | epoch 1/3 | loss", 0.1)), (torn_at("standard"), Session.was_killed)]
 
 
 def of_data(results):
     return results / "cvae" / "glyphs-colour"
 
 
-def run_folder(results):
-    return only(path for path in (of_data(results)).iterdir() if path.is_dir())
+def run_folder(results, data="glyphs-colour"):
+    (folder,) = (path for path in (results / "cvae" / data).iterdir() if path.is_dir())
+    return folder
 
 
-def model_folder(results, seed=0):
-    return run_folder(results) / "standard" / f"seed-{seed}"
-
-
-def classifier_folders(results):
-    return sorted(path.parent for kind in ("judge", "features") for path in (results / kind).rglob("config.json"))
+def model_folder(results):
+    return run_folder(results) / "standard" / "seed-0"
 
 
 def classifiers(results):
-    return {folder: files(folder) for folder in classifier_folders(results)}
+    """Folder and files of each judge and feature network."""
+    folders = [path.parent for kind in ("judge", "features") for path in (results / kind).rglob("config.json")]
+    return {folder: files(folder) for folder in sorted(folders)}
 
 
 def pictures(folder):
     return {path.stem: path.read_bytes() for path in folder.glob("*.png")}
-
-
-def assert_same_outcome(folder, reference):
-    assert history(folder) == history(reference)
-    one, other = read(folder), read(reference)
-    assert one.keys() == other.keys()
-    for name in one.keys() - {"seconds", "images_per_second"}:  # command, scores, the judge's accuracy, ...
-        assert one[name] == other[name], name
-    import tfcvae.model  # noqa: F401, registers the class that Keras loads
-
-    for values, expected in zip(weights(folder), weights(reference), strict=True):
-        np.testing.assert_array_equal(values, expected)
-    assert pictures(folder) == pictures(reference)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +67,7 @@ def reference(tmp_path_factory):
     """Results of the run without interruption."""
     results = tmp_path_factory.mktemp("reference") / "results"
     finish_here(cvae, *COMMAND, *DATA, "--results", results)
-    assert set(pictures(model_folder(results))) == set(PICTURES)
+    assert set(pictures(model_folder(results))) == PICTURES
     assert pictures(of_data(results)) == pictures(model_folder(results))
     return results
 
@@ -111,85 +88,52 @@ def here(tmp_path, monkeypatch, capfd):
     return run
 
 
-# Killed
-
-
-KILLS = [  # in an order in which every moment is still to come
-    ((), kill_after("tiny seed 0 | epoch 1/3 | loss", 0.1)),
-    (torn_at("standard"), Session.was_killed),
-    ((), kill_after("standard seed 0: scoring on the test split", 1.5)),
-]
-
-
 def test_killed_run_ends_as_the_uninterrupted_one(tmp_path, reference, here):
-    results, before, epochs = tmp_path / "results", {}, []
-    for tear, kill in KILLS:
-        with start(results, *tear) as session:
-            kill(session)
-            epochs += session.trained()
-        if tear:
-            assert torn_checkpoint(results, "standard").parent == model_folder(results)
-            before = classifiers(results)
-            whole = np.load(model_folder(results) / "checkpoint.npz")
-            assert str(whole["meta"]).count('"val_loss"') == 1  # of an epoch: the others are trained after it
-        for path in results.rglob("*.json"):
-            json.loads(path.read_text())
-    assert epochs == [epoch for epoch in EPOCHS if epoch in epochs]  # what was reported was saved: none is done twice
-    assert len(EPOCHS) - len(epochs) <= 1  # an epoch may be saved and the session killed before it says so
-    assert not (model_folder(results) / "record.json").exists()
+    results = tmp_path / "results"
+    epochs = kill_in_turn(results, (ROOT / "experiments" / "cvae.py", *COMMAND, *DATA), KILLS)
+    assert torn_checkpoint(results, "standard").parent == model_folder(results)
+    before = classifiers(results)
+    whole = np.load(model_folder(results) / "checkpoint.npz")
+    assert str(whole["meta"]).count('"val_loss"') == 1  # of an epoch: the others are trained after it
 
     code, out, err = here()
-    assert (code, err) == (0, "") and " | loss " not in out
+    assert (code, err) == (0, "")
+    epochs += trained(out.splitlines())
+    assert epochs == [epoch for epoch in EPOCHS if epoch in epochs]  # what was reported was saved: none is done twice
+    assert len(EPOCHS) - len(epochs) <= 1  # an epoch may be saved and the session killed before it says so
     assert {"adversary", "realism", "classifier", "layout"} <= set(history(model_folder(results))[-1])
-    assert_same_outcome(model_folder(results), model_folder(reference))
     assert classifiers(results) == before and len(before) == 3  # not trained or written again
-    for folder in classifier_folders(results):
+    for folder in (model_folder(results), *before):
         assert_same_outcome(folder, reference / folder.relative_to(results))
-    assert pictures(of_data(results)) == pictures(of_data(reference))
+    for folder in (of_data, model_folder):
+        assert pictures(folder(results)) == pictures(folder(reference))
     assert not [path for path in results.rglob("*") if ".tmp" in path.name or path.name == "checkpoint.npz"]
     row = "| `standard` | features (an energy) | 32 | standard |"
     assert row in (results / "summary.md").read_text() and row in (reference / "summary.md").read_text()
 
 
-# Run again
-
-
 def test_a_finished_run_is_kept_and_what_it_shows_is_made_again(copy, here):
-    """As after a kill while the summary was written."""
+    """As after a kill while the summary was written; the wrong-label picture from the weights, too."""
     (copy / "other").mkdir()
     (copy / "other" / "record.json").write_text('{"experiment": "other"}')  # of a script that trains nothing
     shown = pictures(of_data(copy))
     before = classifiers(copy), files(model_folder(copy))
-    for path in (
-        (of_data(copy)).glob("*.png"),
-        (model_folder(copy) / "curves.png", copy / "summary.md"),
-    ):
-        for lost in path:
-            lost.unlink()
+    for lost in (*of_data(copy).glob("*.png"), model_folder(copy) / "curves.png", copy / "summary.md"):
+        lost.unlink()
     code, out, err = here()
-    assert (code, err) == (0, "") and " | loss " not in out
-    assert "standard seed 0: finished, kept\n" in out
+    assert (code, err) == (0, "") and " | loss " not in out and "standard seed 0: finished, kept\n" in out
     kept = {path: content for path, content in before[1].items() if path.stem != "curves"}  # which is drawn anew
     assert (classifiers(copy), kept.items() <= files(model_folder(copy)).items()) == (before[0], True)
     assert pictures(of_data(copy)) == pictures(model_folder(copy)) == shown
     assert "## other" in (copy / "summary.md").read_text()
 
-
-def test_another_seed_trained_again_by_force_leaves_all_else_alone(copy, reference, here):
-    shutil.copytree(model_folder(copy), model_folder(copy, seed=1))  # finished already
-    before = {path: content for path, content in files(copy).items() if path.suffix in (".json", ".keras", ".csv")}
-    code, out, err = here("--seed", "1", "--force")
-    assert (code, err) == (0, "") and "tiny seed 0 | epoch" not in out
-    assert out.count("standard seed 1 | epoch ") == 4
-    after = files(copy)
-    assert {path.parent for path in before if after[path] != before[path]} == {model_folder(copy, seed=1)}
-    one, other = (read(model_folder(copy, seed=seed)) for seed in (0, 1))
-    assert one["test"]["kl"] != other["test"]["kl"] and one["config"] == other["config"]
-    assert one["judge"] == other["judge"] and one["data"] == other["data"]  # the same split and judge for every seed
-    assert other["seed"] == 1 and "--force" not in other["command"]
-    assert pictures(of_data(copy)) == pictures(of_data(reference))  # the first seed's
-    table = [line for line in (copy / "summary.md").read_text().splitlines() if line.startswith("| `standard` |")]
-    assert table[0].split("|")[2].strip() == "2"  # seeds
+    (of_data(copy) / "wrong_labels.png").unlink()
+    (model_folder(copy) / "wrong_labels.png").write_bytes(b"lost")
+    before = {path: content for path, content in files(copy).items() if path.suffix != ".png"}
+    code, out, err = here("--wrong-labels-only")
+    assert (code, err) == (0, "") and f"Picture: {model_folder(copy) / 'wrong_labels.png'}\n" in out
+    assert " | loss " not in out and pictures(of_data(copy)) == pictures(model_folder(copy)) == shown
+    assert {path: content for path, content in files(copy).items() if path.suffix != ".png"} == before
 
 
 def test_records_without_weights_stay_as_they_are(copy, here):
@@ -206,41 +150,7 @@ def test_records_without_weights_stay_as_they_are(copy, here):
     assert (classifiers(copy), files(run_folder(copy))) == before
 
 
-# The wrong-label picture
-
-
-def test_the_wrong_label_picture_is_made_again_from_weights(copy, reference, here):
-    (of_data(copy) / "wrong_labels.png").unlink()
-    (model_folder(copy) / "wrong_labels.png").write_bytes(b"lost")
-    before = {path: content for path, content in files(copy).items() if path.suffix != ".png"}
-    code, out, err = here("--wrong-labels-only")
-    assert (code, err) == (0, "") and f"Picture: {model_folder(copy) / 'wrong_labels.png'}\n" in out
-    assert " | loss " not in out
-    assert pictures(model_folder(copy)) == pictures(model_folder(reference))
-    assert pictures(of_data(copy)) == pictures(of_data(reference))
-    assert {path: content for path, content in files(copy).items() if path.suffix != ".png"} == before
-
-
-def test_no_wrong_label_picture_without_a_model(copy, here):
-    before = {path: content[1] for path, content in files(copy).items()}
-    code, _, err = here("--wrong-labels-only", "--seed", "5")
-    line = f"{of_data(copy)} holds no trained model (standard seed 5), and no weights of glyphs-colour are included"
-    assert code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
-    assert {path: content[1] for path, content in files(copy).items()} == before
-
-
-# Other models
-
-
-def test_a_diverging_model_is_named_and_leaves_no_record(copy, reference, here):
-    code, out, err = here("--learning-rate", "1e30")
-    assert code == 1 and err.startswith("error: standard seed 0 stopped: the loss became ") and err.count("\n") == 1
-    assert len(list((copy / "cvae").rglob("record.json"))) == 1  # the copy's own
-    assert pictures(of_data(copy)) == pictures(of_data(reference))
-    assert f"Summary: {copy / 'summary.md'}\n" in out
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cifar10(tmp_path_factory):
     """A TFDS `data_dir` with a prepared `cifar10` of coloured digits, a little larger than the smoke preset takes."""
     import tensorflow_datasets as tfds
@@ -260,13 +170,11 @@ def cifar10(tmp_path_factory):
 
 
 def test_several_models_of_a_dataset(tmp_path, cifar10, here):
-    names = ["control", "features", "density"]
-    options = ["--model", *names, "--epochs", "1"]
-    code, out, err = here(*options, data=["--data", "cifar10", "--data-dir", cifar10])
+    names = ["control", "density"]
+    code, out, err = here("--model", *names, "--epochs", "1", data=["--data", "cifar10", "--data-dir", cifar10])
     assert (code, err) == (0, "")
     assert "cifar10: 500 train images (100 of them for validation), 100 test images.\n" in out
-    results = tmp_path / "results"
-    run = only(path for path in (results / "cvae" / "cifar10").iterdir() if path.is_dir())
+    results, run = tmp_path / "results", run_folder(tmp_path / "results", "cifar10")
     records = {model: read(run / model / "seed-0") for model in names}
     for record in records.values():
         scores = record["test"]
@@ -283,10 +191,9 @@ def test_several_models_of_a_dataset(tmp_path, cifar10, here):
     scores = records["density"]["test"]
     assert scores["bits_per_dim"] == pytest.approx(scores["negative_elbo"] / (32 * 32 * 3 * np.log(2)))
     assert (records["control"]["test"]["latent_units"], scores["latent_units"]) == (128, 1024)
-    for model in records:
-        assert set(pictures(run / model / "seed-0")) == set(PICTURES)
+    assert all(set(pictures(run / model / "seed-0")) == PICTURES for model in records)
     assert pictures(results / "cvae" / "cifar10") == pictures(run / "control" / "seed-0")
     assert (run / "tradeoff.png").is_file() and "--data-dir" not in records["control"]["command"]
     summary = (results / "summary.md").read_text()
     assert all(f"| `{model}` |" in summary or f"**`{model}`**" in summary for model in records)
-    assert Path(run / "tradeoff.png").relative_to(results).as_posix() in summary
+    assert (run / "tradeoff.png").relative_to(results).as_posix() in summary
