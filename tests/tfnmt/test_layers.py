@@ -20,14 +20,19 @@ def test_masks():
     assert np.array(causal_mask(3)).tolist() == [[[True, False, False], [True, True, False], [True, True, True]]]
 
 
-def test_attention_in_two_halves_is_the_whole():
+def test_attention_is_keras_own():
     keras.utils.set_random_seed(0)
-    attention = Attention(2, 4)
+    attention, reference = Attention(2, 4), keras.layers.MultiHeadAttention(2, 4)
     x, memory = (np.random.default_rng(n).standard_normal((2, n, WIDTH)).astype("float32") for n in (3, 5))
+    for layer in (attention, reference):
+        layer.build(x.shape, memory.shape)
+    attention.set_weights([np.random.default_rng(0).standard_normal(w.shape) for w in attention.get_weights()])
+    reference.set_weights(attention.get_weights())
     mask = np.array([[[True] * 5], [[True] * 3 + [False] * 2]])
-    whole = attention(x, memory, attention_mask=np.repeat(mask, 3, axis=1))
-    halves = attention.attend(x, *attention.keys_and_values(memory), mask)
-    np.testing.assert_allclose(halves, whole, rtol=1e-5, atol=1e-6)
+    options = {"attention_mask": np.repeat(mask, 3, axis=1), "return_attention_scores": True}
+    for found, expected in zip(attention(x, memory, mask, scores=True), reference(x, memory, **options), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(attention(x, memory, mask), reference(x, memory, **options)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
