@@ -1,18 +1,13 @@
 """What the summary says of conditional VAEs, judges and feature networks: their parts of `results/summary.md`."""
 
 import re
-from pathlib import Path
-from urllib.parse import quote
 
 from experiments.cvaes import tables
-from experiments.cvaes.cells import by_model, dataset_rank, headline
-from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.tables import DATASETS, by_model, headline
 from experiments.cvaes.texts import BLURRED, FEATURES, INTRODUCTION, JUDGE, PICTURES
 from experiments.cvaes.tradeoff import tradeoff_part
-from experiments.harness.reporting import report
-from experiments.harness.reporting.report import field, run_folders
-
-__all__ = ["cvae_section", "draw_pictures", "features_section", "judge_section", "short_table"]
+from experiments.harness.reporting import report, sections
+from experiments.harness.reporting.report import field
 
 REQUIRED = (
     *("dataset", "run", "variant", "seed", "command", "class_names", "judge.accuracy"),
@@ -24,29 +19,8 @@ CLASSIFIER_REQUIRED = ("dataset", "run", "variant", "command", "accuracy")
 
 
 def cvae_section(records, results_dir):
-    """The conditional VAEs' section: one part a dataset, in it one a run, then the dataset's pictures.
-
-    Args:
-        records: records of the experiment, with `folder`.
-        results_dir: folder of the summary, which holds the pictures.
-
-    Returns:
-        Markdown.
-
-    Raises:
-        UserError: for a record that lacks what the tables need; the message names it.
-    """
-    report.require(records, REQUIRED)
-    parts, datasets = [INTRODUCTION], {}
-    for folder, run in run_folders(records).items():
-        datasets.setdefault(run[0]["dataset"], {})[folder] = run
-    for dataset in sorted(datasets, key=dataset_rank):
-        runs = datasets[dataset]
-        parts.append(f"### {dataset}")
-        for folder, run in runs.items():
-            parts += [f"#### Run `{run[0]['run']}`", *_run(run, folder, results_dir)]
-        parts += _pictures(dataset, runs, results_dir)
-    return "\n\n".join(part.strip() for part in parts if part)
+    """The conditional VAEs' section: after the runs of a dataset its pictures; otherwise as `sections.section`."""
+    return sections.section(records, results_dir, INTRODUCTION, REQUIRED, _run, DATASETS, _pictures)
 
 
 def judge_section(records, results_dir):
@@ -75,13 +49,11 @@ def _classifiers(records, introduction, kind):
 
 
 def short_table(records):
-    """The headline models of a run and a sentence on their data, for the README; arguments as for `cvae_section`."""
+    """What the README shows of a run: its headline models."""
     models = headline(by_model(records))
     shown = [record for seeds in models.values() for record in seeds]
     what = f"{_data(shown[0])}. Shares are in percent; {report.hardware(shown[0])}."
-    notes = " ".join(filter(None, [what, report.spread_note([len(seeds) for seeds in models.values()])]))
-    commands = "Made by " + ", ".join(f"`{command}`" for command in _commands(shown)) + "."
-    return "\n\n".join([tables.short_table(models), notes, commands])
+    return sections.short(tables.short_table(models), shown, what, _commands(shown))
 
 
 def _run(records, folder, results_dir):
@@ -93,8 +65,6 @@ def _run(records, folder, results_dir):
         "Feature network": _feature_network,
         "IW-NLL": _importance,
         "Training": _training,
-        "Hardware": report.hardware,
-        "Software": report.software,
     }
     return [
         tables.model_table(models),
@@ -103,8 +73,8 @@ def _run(records, folder, results_dir):
         tables.control_table(models),
         "**What the judges read**, in percent, and how far from real images the outputs are:",
         tables.judges_table(models),
-        report.facts(records, facts),
-        "Commands:\n\n" + report.code_block(_commands(records)),
+        sections.facts(records, facts),
+        sections.commands(_commands(records)),
         *tradeoff_part(records, folder, results_dir),
         *_classes(models),
     ]
@@ -122,13 +92,13 @@ def _pictures(dataset, runs, results_dir):
         report.picture(results_dir, f"{folder}/{name}.png", f"{alt} ({dataset})", caption)
         for name, (alt, caption) in PICTURES.items()
     ]
-    links = []
-    for run in runs.values():
-        for record in (r for seeds in headline(by_model(run)).values() for r in seeds):
-            path = f"{record['folder']}/wrong_labels.png"
-            if (Path(results_dir) / path).is_file():
-                links.append(f"[{record['variant']}, seed {record['seed']}, run {record['run']}]({quote(path)})")
-    return [*parts, f"Wrong labels, model by model: {'; '.join(links)}." if links else ""]
+    found = [
+        (f"{r['variant']}, seed {r['seed']}, run {r['run']}", f"{r['folder']}/wrong_labels.png")
+        for run in runs.values()
+        for seeds in headline(by_model(run)).values()
+        for r in seeds
+    ]
+    return [*parts, sections.links(results_dir, "Wrong labels, model by model:", found)]
 
 
 def _commands(records):
@@ -140,14 +110,9 @@ def _commands(records):
 
 
 def _data(record):
-    data = record["data"]
-    train = data["train"] + data["validation"]
-    text = (
-        f"{train:,} train / {data['test']:,} test images of `{record['dataset']}`; {data['validation']:,} of the "
-        f"{train:,} are held out to choose the epoch"
-    )
+    text = sections.images(record)
     if field(record, "config.likelihood") == "bernoulli":
-        seed = data.get("binarisation_seed")
+        seed = field(record, "data.binarisation_seed")
         text += "; pixels are drawn black or white, anew each time in training"
         text += "" if seed is None else f" and once, with seed {seed}, in validation and test"
     return text
@@ -182,8 +147,7 @@ def _importance(record):
 
 
 def _training(record):
-    config = record.get("config") or {}
-    known = {
+    texts = {
         "network": "network `{}`",
         "label_dim": "label embedding of {}",
         "batch_size": "batches of {}",
@@ -199,9 +163,7 @@ def _training(record):
         "average": "weights averaged with a momentum of {:g}",
         "flip": "images mirrored at random",
     }
-    parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
-    seen = record.get("images_seen")
-    return ", ".join(parts + [f"{seen:,} images seen"] * bool(seen)) or None
+    return sections.training(record, texts)
 
 
 SECTIONS = (

@@ -1,8 +1,8 @@
 """Label control against what it costs: models compared, as points and as a table."""
 
-from experiments.cvaes import cells
-from experiments.harness.reporting import report
-from experiments.harness.reporting.report import field, over_seeds
+from experiments.cvaes import tables
+from experiments.harness.reporting import report, sections
+from experiments.harness.reporting.report import field
 
 CHOSEN = "control"
 """The model that was chosen from a trade-off between label control and what it costs."""
@@ -12,20 +12,20 @@ MARK, AIM = (0.8, 0.75), (0.9, 0.9)
 
 WORDS = ("likelihood", "latent", "prior", "label by", "network")
 SETTINGS = {
-    "likelihood": ("likelihood", cells.likelihood),
-    "latent_shape": ("latent", cells.latent),
-    "prior": ("prior", cells.config("prior")),
-    "conditioning": ("label by", cells.config("conditioning")),
-    "network": ("network", cells.config("network")),
-    "kl_weight": ("KL weight", cells.config("kl_weight")),
-    "wrong_label_share": ("wrong labels", cells.config("wrong_label_share")),
-    "classifier_weight": ("classifier", cells.config("classifier_weight")),
-    "layout_weight": ("layout", cells.config("layout_weight")),
-    "adversary_weight": ("adversary", cells.config("adversary_weight")),
-    "label_dim": ("label dim", cells.config("label_dim")),
-    "free_bits": ("free bits", cells.config("free_bits")),
-    "batch_size": ("batch", cells.config("batch_size")),
-    "learning_rate": ("rate", cells.config("learning_rate")),
+    "likelihood": "likelihood",
+    "latent_shape": "latent",
+    "prior": "prior",
+    "conditioning": "label by",
+    "network": "network",
+    "kl_weight": "KL weight",
+    "wrong_label_share": "wrong labels",
+    "classifier_weight": "classifier",
+    "layout_weight": "layout",
+    "adversary_weight": "adversary",
+    "label_dim": "label dim",
+    "free_bits": "free bits",
+    "batch_size": "batch",
+    "learning_rate": "rate",
 }
 """Columns of `trade_off_table` where models differ, by field of the recipe; those of `WORDS` hold words."""
 
@@ -37,22 +37,34 @@ def trade_off(records):
         What `cvaes.plots.draw_tradeoff` draws, by `relabel_a`, the highest first; empty for fewer than two models
         with these scores.
     """
-    points = []
-    for name, seeds in cells.by_model(records).items():
-        a, b = ("validation.relabel.readings.a", "validation.relabel.readings.b")
+    points, scores = [], {"relabel_a": "a.accuracy", "relabel_b": "b.accuracy"}
+    scores |= {"retention": "a.retention", "retention_b": "b.retention"}
+    for name, seeds in tables.by_model(records).items():
         point = {
-            "relabel_a": cells.mean(field(record, f"{a}.accuracy") for record in seeds),
-            "relabel_b": cells.mean(field(record, f"{b}.accuracy") for record in seeds),
-            "retention": cells.mean(field(record, f"{a}.retention") for record in seeds),
-            "retention_b": cells.mean(field(record, f"{b}.retention") for record in seeds),
+            score: _mean([field(record, f"validation.relabel.readings.{path}") for record in seeds])
+            for score, path in scores.items()
         }
         if None not in point.values():
-            cost = {
-                "images_seen": seeds[0].get("images_seen"),
-                "milliseconds": cells.mean(map(cells.milliseconds, seeds)),
-            }
+            cost = {"images_seen": seeds[0].get("images_seen"), "milliseconds": _mean(list(map(_milliseconds, seeds)))}
             points.append({"name": name, **point, **cost, "chosen": name == CHOSEN})
     return sorted(points, key=lambda point: -point["relabel_a"]) if len(points) > 1 else []
+
+
+def _mean(values):
+    return None if None in values else sum(values) / len(values)
+
+
+def _milliseconds(record):
+    """What a training image costs; None where a record does not say."""
+    seconds, images = field(record, "seconds.training"), record.get("images_seen")
+    return 1000 * seconds / images if seconds and images else None
+
+
+def _validation_bits(record):
+    """Bits/dim on validation images: as many to a nat as on test images."""
+    paths = ("validation.negative_elbo", "test.bits_per_dim", "test.negative_elbo")
+    elbo, bits, of_test = (field(record, path) for path in paths)
+    return None if None in (elbo, bits) or not of_test else elbo * bits / of_test
 
 
 def reached(points, goal):
@@ -62,26 +74,32 @@ def reached(points, goal):
 
 def trade_off_table(records):
     """The points of `trade_off` with what sets the models apart, what they cost and how they do on the test split."""
-    models = cells.by_model(records)
+    models = tables.by_model(records)
     ordered = {point["name"]: models[point["name"]] for point in trade_off(records)}
-    columns = {}
-    for key, (title, cell) in SETTINGS.items():
-        if len({str(field(seeds[0], f"config.{key}")) for seeds in ordered.values()}) > 1:
-            columns[title] = cell
-    left = 1 + len([title for title in columns if title in WORDS])
-    columns["images seen"] = lambda seeds: report.mean_and_spread([field(seeds[0], "images_seen")], 0)
-    columns["training, ms an image"] = lambda seeds: report.mean_and_spread(map(cells.milliseconds, seeds), 2)
-    columns["images/s"] = lambda seeds: over_seeds(seeds, "images_per_second", 0)
-    columns["validation bits/dim"] = lambda seeds: report.mean_and_spread(map(cells.validation_bits, seeds), 3)
-    columns["test bits/dim"] = lambda seeds: over_seeds(seeds, "test.bits_per_dim")
+    special = {"likelihood": tables.likelihood, "latent_shape": tables.latent}
+    columns = {
+        title: special.get(key, sections.of_first(f"config.{key}"))
+        for key, title in SETTINGS.items()
+        if len({str(field(seeds[0], f"config.{key}")) for seeds in ordered.values()}) > 1
+    }
+    columns |= {
+        "images seen": sections.of_first("images_seen"),
+        "training, ms an image": lambda seeds: report.mean_and_spread(map(_milliseconds, seeds), 2),
+        "images/s": ("images_per_second", 0),
+        "validation bits/dim": lambda seeds: report.mean_and_spread(map(_validation_bits, seeds), 3),
+        "test bits/dim": "test.bits_per_dim",
+    }
     for split in ("validation", "test"):
-        columns[f"{split} (a)"] = cells.reading("a", "accuracy", split)
-        columns[f"{split} (b)"] = cells.reading("b", "accuracy", split)
-        columns[f"{split} retention"] = cells.reading("a", "retention", split)
-        columns[f"{split} ignored"] = lambda seeds, split=split: cells.percent(
-            seeds, f"{split}.relabel.ignored_label_accuracy"
-        )
-    return cells.table(ordered, columns, left, CHOSEN)
+        columns |= {
+            f"{split} (a)": tables.reading("a", "accuracy", split),
+            f"{split} (b)": tables.reading("b", "accuracy", split),
+            f"{split} retention": tables.reading("a", "retention", split),
+            f"{split} ignored": tables.percent(f"{split}.relabel.ignored_label_accuracy"),
+        }
+    rows = sections.rows(ordered, columns)
+    for row, name in zip(rows, ordered, strict=True):
+        row["model"] = f"**`{name}`** ★" if name == CHOSEN else row["model"]
+    return sections.table(rows, WORDS)
 
 
 def tradeoff_part(records, folder, results_dir):

@@ -1,10 +1,7 @@
 """What the summary says of transformers: their section of `results/summary.md`."""
 
-from pathlib import Path
-from urllib.parse import quote
-
-from experiments.harness.reporting import report
-from experiments.harness.reporting.report import field, over_seeds, run_folders
+from experiments.harness.reporting import report, sections
+from experiments.harness.reporting.report import field
 
 INTRODUCTION = """## Translation
 
@@ -21,77 +18,37 @@ text; epochs are chosen on validation sentences.
 """
 
 DATASETS = ("multi30k", "tatoeba", "opus_books")
-SCORES = {"BLEU": ("bleu", 2), "tokenized": ("bleu_tokenized", 2), "chrF": ("chrf", 2)}
 REQUIRED = ("dataset", "run", "variant", "seed", "command", "data.train", "data.test", "test.bleu", "test.chrf")
 REQUIRED += ("training_loss", "fit.smoothed", "examples")
 
 
 def nmt_section(records, results_dir):
-    """The transformers' section: one part a dataset, in it one a run.
-
-    Args:
-        records: records of the experiment, with `folder`.
-        results_dir: folder of the summary, which holds the pictures.
-
-    Returns:
-        Markdown.
-
-    Raises:
-        UserError: for a record that lacks what the tables need; the message names it.
-    """
-    report.require(records, REQUIRED)
-    parts, datasets = [INTRODUCTION], {}
-    for folder, run in run_folders(records).items():
-        datasets.setdefault(run[0]["dataset"], {})[folder] = run
-    for dataset in sorted(datasets, key=_rank):
-        parts.append(f"### {dataset}")
-        for folder, run in datasets[dataset].items():
-            parts += [f"#### Run `{run[0]['run']}`", *_run(run, folder, results_dir)]
-    return "\n\n".join(part.strip() for part in parts if part)
+    """The transformers' section of the summary; arguments, result and error as of `sections.section`."""
+    return sections.section(records, results_dir, INTRODUCTION, REQUIRED, _run, DATASETS)
 
 
 def short_table(records):
-    """The run's main table and a sentence on its data, for the README; arguments and result as for `nmt_section`."""
-    models = by_model(records)
-    notes = [f"{_data(records[0])}. {report.hardware(records[0])}.", _spread(models)]
-    commands = ", ".join(f"`{command}`" for command in dict.fromkeys(r["command"] for r in records))
-    return "\n\n".join([_main_table(models), " ".join(filter(None, notes)), f"Made by {commands}."])
+    """What the README shows of a run."""
+    what = f"{_data(records[0])}. {report.hardware(records[0])}."
+    return sections.short(_main_table(by_model(records)), records, what, (r["command"] for r in records))
 
 
 def by_model(records):
     """Groups the records of a run into `{model: [the record of a seed, ...]}`, the largest model first."""
-    models = {}
-    for record in sorted(records, key=lambda r: (-(r.get("parameters") or 0), r["variant"], r["seed"])):
-        models.setdefault(record["variant"], []).append(record)
-    return models
-
-
-def _rank(dataset):
-    return DATASETS.index(dataset) if dataset in DATASETS else len(DATASETS), dataset
-
-
-def _spread(models):
-    return report.spread_note([len(seeds) for seeds in models.values()])
+    return sections.by_variant(records, lambda record: (-(record.get("parameters") or 0), record["variant"]))
 
 
 def _run(records, folder, results_dir):
     models = by_model(records)
-    facts = {
-        "Data": _data,
-        "Padding": _padding,
-        "Training": _training,
-        "Search": _search,
-        "Hardware": report.hardware,
-        "Software": report.software,
-    }
+    facts = {"Data": _data, "Padding": _padding, "Training": _training, "Search": _search}
     first = next(iter(models.values()))[0]
     return [
         _main_table(models),
-        _spread(models),
+        report.spread_note([len(seeds) for seeds in models.values()]),
         "**How well the models fit**, in nats a token:",
         _loss_table(models),
-        report.facts(records, facts),
-        "Commands:\n\n" + report.code_block(record["command"] for record in records),
+        sections.facts(records, facts),
+        sections.commands(record["command"] for record in records),
         f"**By length** of the reference, in words, `{first['variant']}`, seed {first['seed']}:",
         _length_table(first),
         "**Translations** of the test split, ranked by chrF: the best, from the middle, and the worst.",
@@ -101,16 +58,20 @@ def _run(records, folder, results_dir):
 
 
 def _main_table(models):
-    header = ["model", "seeds", "N", "d_model", "heads", "d_ff", "parameters", *SCORES, "exact", "tokens/s"]
-    rows = []
-    for model, seeds in models.items():
-        shape = [field(seeds[0], f"config.{name}") for name in ("layers", "width", "heads", "feed_forward")]
-        scores = [over_seeds(seeds, f"test.{key}", digits) for key, digits in SCORES.values()]
-        exact = over_seeds(seeds, "test.exact_match", 1, 100)
-        parameters = report.mean_and_spread([field(seeds[0], "parameters")], 0)
-        speed = over_seeds(seeds, "tokens_per_second", 0)
-        rows.append([f"`{model}`", len(seeds), *shape, parameters, *scores, exact, speed])
-    return report.table(header, rows)
+    columns = {
+        "seeds": len,
+        "N": sections.of_first("config.layers"),
+        "d_model": sections.of_first("config.width"),
+        "heads": sections.of_first("config.heads"),
+        "d_ff": sections.of_first("config.feed_forward"),
+        "parameters": sections.of_first("parameters"),
+        "BLEU": ("test.bleu", 2),
+        "tokenized": ("test.bleu_tokenized", 2),
+        "chrF": ("test.chrf", 2),
+        "exact": ("test.exact_match", 1, 100),
+        "tokens/s": ("tokens_per_second", 0),
+    }
+    return sections.table(sections.rows(models, columns))
 
 
 def _loss_table(models):
@@ -124,8 +85,7 @@ def _loss_table(models):
         "perplexity": "test.perplexity",
         "a character": "test.perplexity_per_character",
     }
-    rows = [[f"`{model}`", *(over_seeds(seeds, path) for path in columns.values())] for model, seeds in models.items()]
-    return report.table(["model", *columns], rows)
+    return sections.table(sections.rows(models, columns))
 
 
 def _length_table(record):
@@ -148,12 +108,7 @@ def _examples(record):
 def _pictures(models, folder, results_dir):
     """Curves of the run, the attention maps of its first model, and links to those of the others."""
     (first, *others) = (record for seeds in models.values() for record in seeds)
-    links = [
-        f"[{record['variant']}, seed {record['seed']}]({quote(path)})"
-        for record in others
-        for path in [f"{record['folder']}/attention.png"]
-        if (Path(results_dir) / path).is_file()
-    ]
+    found = [(f"{r['variant']}, seed {r['seed']}", f"{r['folder']}/attention.png") for r in others]
     return [
         report.picture(results_dir, f"{folder}/curves.png", "Loss and token accuracy over epochs", "Learning curves."),
         report.picture(
@@ -162,7 +117,7 @@ def _pictures(models, folder, results_dir):
             "Three heat maps: French tokens against the English tokens that they attend to",
             "What each French token looks at in the English sentence, in the last block.",
         ),
-        f"Attention of the other models: {'; '.join(links)}." if links else "",
+        sections.links(results_dir, "Attention of the other models:", found),
     ]
 
 
@@ -184,8 +139,7 @@ def _padding(record):
 
 
 def _training(record):
-    config = record.get("config") or {}
-    known = {
+    texts = {
         "epochs": "{} epochs",
         "batch_tokens": "batches of {:,} padded tokens a side",
         "learning_rate": "one-cycle learning rate up to {:g}",
@@ -194,9 +148,8 @@ def _training(record):
         "norm": "{}-norm",
         "ema": "averaged weights with momentum {:g}",
     }
-    parts = [text.format(config[key]) for key, text in known.items() if config.get(key)]
-    seconds = field(record, "seconds.training")
-    return ", ".join(parts + [f"{seconds / 60:.1f} minutes"] * bool(seconds)) or None
+    told, seconds = sections.training(record, texts), field(record, "seconds.training")
+    return ", ".join(filter(None, [told, seconds and f"{seconds / 60:.1f} minutes"])) or None
 
 
 def _search(record):

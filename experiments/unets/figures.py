@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.harness.reporting import figures
+from experiments.harness.reporting import figures, sections
 from experiments.harness.reporting.report import field, read_history, run_folders
 from experiments.unets.recipes import MATRIX, TUTORIAL
 
@@ -17,10 +17,7 @@ def rank(variant):
 
 def by_variant(records):
     """Groups records into `{variant: [the record of a seed, ...]}`, in the order of tables and pictures."""
-    groups = {}
-    for record in sorted(records, key=lambda r: (rank(r["variant"]), r["seed"])):
-        groups.setdefault(record["variant"], []).append(record)
-    return groups
+    return sections.by_variant(records, lambda record: rank(record["variant"]))
 
 
 LINES = {

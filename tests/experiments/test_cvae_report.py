@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments.cvaes import report as cvae_report
-from experiments.cvaes.report import draw_pictures, short_table
+from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.report import short_table
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
 from tests.experiments.cvae_records import (

@@ -1,7 +1,7 @@
 import pytest
 
 from experiments.harness.running.errors import UserError
-from experiments.unets.pace import pace_table
+from experiments.unets.tables import pace_table
 
 
 def variants(tmp_path, **histories):

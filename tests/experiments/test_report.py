@@ -186,17 +186,17 @@ def test_scores_that_a_record_lacks_show_as_a_dash(tmp_path):
     record = make_record("mp-tr-bce", 0)
     for key in ("test_flip", "validation", "trivial", "hardware", "versions", "seconds", "config"):
         del record[key]
-    save(tmp_path, record)
+    save(tmp_path, record, make_record("mp-tr-dice", 0))
     assert column(summary(tmp_path), "`mp-tr-bce`", "IoU, flip") == "–"
 
 
 def test_links_only_to_pictures_that_exist(full):
     assert "![" not in summary(full) and "predictions.png" not in summary(full)
     (full / "unet/oxford_iiit_pet/cpu/curves.png").write_bytes(b"")
-    (full / "unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-1/predictions.png").write_bytes(b"")
+    (full / "unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-0/predictions.png").write_bytes(b"")
     text = summary(full)
     assert "](unet/oxford_iiit_pet/cpu/curves.png)" in text and "comparison.png" not in text
-    assert "[mp-tr-dice](unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-1/predictions.png)" in text
+    assert "[mp-tr-dice](unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-0/predictions.png)" in text
 
 
 def test_summary_is_written_whole_and_the_same_twice(full):

@@ -203,9 +203,11 @@ def table(header, rows, left=1):
     Args:
         header: column titles.
         rows: sequences of cells, as many as titles; `None` shows as a dash.
-        left: how many leading columns are aligned left; the others are aligned right, as numbers are.
+        left: which columns are aligned left, their titles or how many leading ones; the others are aligned right, as
+            numbers are.
     """
-    rule = [":--" if column < left else "--:" for column in range(len(header))]
+    left = list(header)[:left] if isinstance(left, int) else left
+    rule = [":--" if title in left else "--:" for title in header]
     cells = [[MISSING if cell is None else str(cell).replace("|", r"\|") for cell in row] for row in (header, *rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in (cells[0], rule, *cells[1:]))
 
@@ -226,26 +228,6 @@ def told_apart(records, describe):
         if value is not None:
             found.setdefault(json.dumps(value, sort_keys=True), (value, {}))[1][f"`{record['variant']}`"] = None
     return [(value, list(variants)) for value, variants in found.values()]
-
-
-def facts(records, describe):
-    """What records were computed on and how, as a list; a fact on which they differ names the variants.
-
-    Args:
-        records: records with a `variant` and a `seed`.
-        describe: `{title: function}`; a function of a record returns text, None where the record does not say.
-    """
-    seeds = sorted({record["seed"] for record in records})
-    lines = [f"- Seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}."]
-    for title, function in describe.items():
-        told = told_apart(records, function)
-        if len(told) == 1:
-            lines.append(f"- {title}: {told[0][0]}.")
-        elif told:
-            lines += [f"- {title}:", *[f"  - {', '.join(variants)}: {value}." for value, variants in told]]
-    if len(told_apart(records, lambda record: field(record, "data.fingerprint"))) > 1:
-        lines.append("- **The rows were computed on different images**: their records' data fingerprints differ.")
-    return "\n".join(lines)
 
 
 def hardware(record):
