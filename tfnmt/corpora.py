@@ -74,7 +74,7 @@ def read_aligned(english_path, french_path):
             f"{english_path} and {french_path} must have equally many lines. "
             f"Received: {len(english):,} and {len(french):,}"
         )
-    return _cleaned(english, french)
+    return cleaned(english, french)
 
 
 def read_tsv(path):
@@ -83,13 +83,23 @@ def read_tsv(path):
     for number, row in enumerate(rows, 1):
         if len(row) < 2:
             raise ValueError(f"{path}: line {number} has no tab between English and French. Received: {row[0][:60]!r}")
-    return _cleaned([row[0] for row in rows], [row[1] for row in rows])
+    return cleaned([row[0] for row in rows], [row[1] for row in rows])
 
 
-def _cleaned(english, french):
+def cleaned(english, french):
+    """The pairs of two lists of sentences, cleaned; those with an empty side are left out, and counted."""
     pairs = [(clean(e), clean_french(f)) for e, f in zip(english, french, strict=True)]
     kept = [pair for pair in pairs if all(pair)]
     return Corpus([e for e, _ in kept], [f for _, f in kept], {"empty": len(pairs) - len(kept)})
+
+
+def joined(parts):
+    """The pairs of several corpora as one."""
+    parts, counts = list(parts), {}
+    for part in parts:
+        for reason, count in part.counts.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return Corpus([s for part in parts for s in part.english], [s for part in parts for s in part.french], counts)
 
 
 def without_duplicates(corpus):

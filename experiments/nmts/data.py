@@ -52,16 +52,25 @@ class ParallelText:
     def _read(self, choice, preset):
         if choice.source == "builtin":
             return {part: numbers.corpus(part, n) for part, n in zip(PARTS, NUMBERS_SIZES[preset], strict=True)}
-        files = sources.find(choice.name, choice.data_dir)
-        read = {part: corpora.read_aligned(*p) if len(p) == 2 else corpora.read_tsv(*p) for part, p in files.items()}
-        if "all" in read:
-            whole = corpora.without_duplicates(read["all"])
+        read = self._texts(choice)
+        if set(read) != set(PARTS):
+            (whole,) = read.values()
+            whole = corpora.without_duplicates(whole)
             sizes = dict.fromkeys(("validation", "test"), HELD_OUT[preset])
             return corpora.split_components(whole, sizes, SPLIT_SEED)
         train = corpora.without_duplicates(read["train"])
         for part in ("validation", "test"):
             train = corpora.without(train, read[part])
         return {**read, "train": train}
+
+    @staticmethod
+    def _texts(choice):
+        """The corpora of a choice: one of each of `PARTS`, or one of all."""
+        if choice.source == "prepared":
+            read = {split: corpora.cleaned(*sides) for split, sides in sources.from_tfds(choice).items()}
+            return read if set(read) == set(PARTS) else {"all": corpora.joined(read.values())}
+        files = sources.find(choice.name, choice.data_dir)
+        return {part: corpora.read_aligned(*p) if len(p) == 2 else corpora.read_tsv(*p) for part, p in files.items()}
 
     def _filter(self):
         """Leaves out training pairs that are too long, or whose French side is too much longer."""

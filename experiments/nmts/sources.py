@@ -1,8 +1,9 @@
-"""Where parallel text comes from: files in a folder, or the built-in `numbers`. Imports no TensorFlow."""
+"""Where parallel text comes from: files in a folder, what TFDS has prepared, or the built-in `numbers`."""
 
 import os
 from pathlib import Path
 
+from experiments.harness.data import datasets
 from experiments.harness.data.datasets import Choice
 from experiments.harness.running.errors import UserError
 
@@ -18,10 +19,11 @@ SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
 def choose(requested, data_dir=None):
     """Decides which parallel text to use.
 
-    Files are looked for in `data_dir`, else in the folder `TRANSLATION_DATA_DIR` names, else in `~/translation_data`.
+    Files are looked for in `data_dir`, else in the folder `TRANSLATION_DATA_DIR` names, else in `~/translation_data`;
+    then datasets that TFDS has prepared, in `data_dir`, else where TFDS keeps them. TensorFlow is not imported.
 
     Args:
-        requested: `"auto"`, `"numbers"`, or the name of files in that folder: see `find`.
+        requested: `"auto"`, `"numbers"`, the name of files in that folder (see `find`), or TFDS's of a dataset.
         data_dir: folder, or None.
 
     Returns:
@@ -38,6 +40,9 @@ def choose(requested, data_dir=None):
     for name in KNOWN if requested == "auto" else (requested,):
         if find(name, folder):
             return Choice(name, "files", str(folder), f"Data: {name}, in {folder}.")
+        prepared = datasets.default_folder(data_dir)
+        if datasets.prepared_folder(prepared, name):
+            return Choice(name, "prepared", str(prepared), f"Data: {name}, prepared in {prepared}.")
     lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
     remedy = (
         "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr or NAME/train.en as --data-dir"
@@ -67,3 +72,29 @@ def find(name, folder):
         if (folder / f"{name}{ending}").is_file():
             return {"all": (folder / f"{name}{ending}",)}
     return None
+
+
+def from_tfds(choice):
+    """The texts of a dataset that TFDS has prepared.
+
+    Args:
+        choice: a `datasets.Choice`.
+
+    Returns:
+        `{split: (english, french)}` by TFDS's names of the splits, lists of strings.
+
+    Raises:
+        UserError: for a dataset that has no English and French, or is damaged.
+    """
+    info = datasets.builder_of(choice).info
+    names = set(info.features["translation"] if "translation" in list(info.features) else info.features)
+    if not names >= {"en", "fr"}:
+        raise UserError(
+            f"{choice.name} has {', '.join(sorted(names))}; translation from English to French needs en and fr"
+        )
+    texts = {}
+    with datasets.naming_damage(choice):
+        for split, examples in datasets.load_splits(choice, {name: name for name in info.splits}).items():
+            rows = [example.get("translation", example) for example in examples.as_numpy_iterator()]
+            texts[split] = [[row[language].decode() for row in rows] for language in ("en", "fr")]
+    return texts

@@ -9,6 +9,7 @@ import pytest
 from experiments import nmt
 from experiments.harness.running.errors import UserError
 from experiments.nmts import sources
+from experiments.nmts.data import ParallelText
 from experiments.nmts.recipes import MODELS, PRESETS, Recipe, make_recipe
 from tests.experiments.sessions import ROOT, finish_here, quick, read
 
@@ -48,6 +49,41 @@ def test_without_files_numbers_are_drawn(tmp_path, monkeypatch):
         sources.choose("tatoeba")
     with pytest.raises(UserError, match="is not a folder"):
         sources.choose("auto", tmp_path / "nowhere")
+
+
+def prepare(folder, pairs, nested=True, languages=("en", "fr")):
+    """A TFDS dataset `books` of `(English, French)` pairs, nested as Hugging Face's `opus_books` is or not."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    translation = tfds.features.Translation(languages)
+    rows = [dict(zip(languages, pair, strict=True)) for pair in pairs]
+    rows = {language: [row[language] for row in rows] for language in languages}
+    tfds.dataset_builders.store_as_tfds_dataset(
+        "books", "1.0.0", data_dir=folder, disable_shuffling=True,
+        features=tfds.features.FeaturesDict({"translation": translation}) if nested else translation,
+        split_datasets={"train": tf.data.Dataset.from_tensor_slices({"translation": rows} if nested else rows)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_what_tfds_has_prepared_is_read(tmp_path, monkeypatch, nested):
+    prepare(tmp_path, [(f"number {i} here", f"nombre  {i} ici") for i in range(200)] + [("nothing", " ")], nested)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    choice = sources.choose("books")
+    assert (choice.name, choice.source) == ("books", "prepared")
+    data = ParallelText(choice, "smoke", Recipe(vocabulary=300))
+    assert data.sizes == {"train": 120, "validation": 40, "test": 40} and data.record()["left_out"]["empty"] == 1
+    test = data.corpora["test"]
+    assert [pair for pair in zip(test.english, test.french, strict=True)] == [
+        (sentence, sentence.replace("number", "nombre").replace("here", "ici")) for sentence in test.english
+    ]
+
+
+def test_a_tfds_dataset_of_other_languages_is_refused(tmp_path):
+    prepare(tmp_path, [("number", "Zahl")], languages=("en", "de"))
+    with pytest.raises(UserError, match="books has de, en; translation from English to French needs en and fr"):
+        sources.from_tfds(sources.choose("books", tmp_path))
 
 
 # Recipes

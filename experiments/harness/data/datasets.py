@@ -58,7 +58,7 @@ def choose(requested, default, builtin, data_dir=None):
         raise UserError(f"--data-dir {data_dir} is not a folder; create it, or leave the option out")
     if requested == builtin:
         return Choice(builtin, "builtin", None, f"Data: {builtin}, drawn by this program.")
-    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().resolve()
+    folder = default_folder(data_dir)
     name = default if requested == "auto" else requested
     if prepared_folder(folder, name):
         return Choice(name, "prepared", str(folder), f"Data: {name}, prepared in {folder}.")
@@ -78,6 +78,11 @@ def choose(requested, default, builtin, data_dir=None):
     if requested != "auto":
         raise UserError(f"{found}; run {remedy}, or use --data {builtin}")
     return Choice(builtin, "builtin", None, f"Data: {builtin}, because {found}. For {name}, run {remedy}.")
+
+
+def default_folder(data_dir=None):
+    """The folder of prepared datasets: `data_dir`, else what `TFDS_DATA_DIR` names, else TFDS's own."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().resolve()
 
 
 def prepared_folder(data_dir, name):
