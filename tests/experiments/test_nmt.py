@@ -82,7 +82,7 @@ def test_what_tfds_has_prepared_is_read(tmp_path, monkeypatch, nested):
 
 def test_a_tfds_dataset_of_other_languages_is_refused(tmp_path):
     prepare(tmp_path, [("number", "Zahl")], languages=("en", "de"))
-    with pytest.raises(UserError, match="books has de, en; translation from English to French needs en and fr"):
+    with pytest.raises(UserError, match="books has de, en; it needs en and fr"):
         sources.from_tfds(sources.choose("books", tmp_path))
 
 
