@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.cvaes.image_grids import wrapped
 from experiments.cvaes.tradeoff import AIM, MARK, trade_off
 from experiments.harness.reporting import figures
-from experiments.harness.reporting.image_grids import wrap
 from experiments.harness.reporting.label_placement import place_labels
 from experiments.harness.reporting.report import field, read_history, run_folders
 
@@ -82,7 +82,7 @@ def draw_curves(history_by_label, path, title, energy=False):
 
 
 def draw_latents(means, labels, names, path, title, caption=""):
-    """Draws posterior means along their first two principal components, coloured by class.
+    """Draws posterior means along their first two principal components, coloured by class; diamonds are medians.
 
     Args:
         means: `(n, *latent_shape)`, n at least 2.
@@ -104,25 +104,15 @@ def draw_latents(means, labels, names, path, title, caption=""):
     present = np.unique(labels)
     medians = [np.median(points[labels == label], axis=0) for label in present]
     for label, median in zip(present, medians, strict=True):
-        style = {
-            "markerfacecolor": repeated[label],
-            "markeredgecolor": "black",
-            "linestyle": "",
-        }
-        axis.plot(*median, marker="D", markersize=7, label=f"{names[label]}", **style)
+        axis.plot(*median, marker="D", markersize=7, color=repeated[label], markeredgecolor="black")
     axis.set_xlabel(f"first principal component, {shares[0]:.1%} of the variance")
     axis.set_ylabel(f"second, {shares[1]:.1%}")
     axis.set_aspect("equal", adjustable="datalim")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside right center", frameon=False, title="class, with\nits median", fontsize=9)
-    _caption(figure, caption)
-    place_labels(
-        axis,
-        medians,
-        [names[label] for label in present],
-        [repeated[label] for label in present],
-    )
+    lines = "\n".join(wrapped(caption, figure.bbox.width - 30, 9))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=9, parse_math=False)
+    place_labels(axis, medians, [names[label] for label in present], [repeated[label] for label in present])
     figures.save_png(figure, path)
 
 
@@ -225,9 +215,3 @@ def _name_points(axis, points, height):
     if height == "milliseconds" and len({point["images_seen"] for point in points}) > 1:
         names = [f"{point['name']}, {point['images_seen']:,} images" for point in points]
     place_labels(axis, places, names, avoid=also, weights=weights)
-
-
-def _caption(figure, caption):
-    if caption:
-        width = figure.bbox.width - 30
-        figure.supxlabel("\n".join(wrap(caption, width, 9)), x=0.01, ha="left", fontsize=9, parse_math=False)

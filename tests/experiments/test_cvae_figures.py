@@ -5,7 +5,7 @@ from PIL import Image
 
 from experiments.cvaes import image_grids as cvae_grids
 from experiments.cvaes import plots as cvae_plots
-from experiments.harness.reporting import figures, image_grids, label_placement
+from experiments.harness.reporting import figures, label_placement
 
 DIGITS = list("0123456789")
 
@@ -15,18 +15,19 @@ def plain(colours, side=28):
     return np.ones((len(colours), side, side, 3), "float32") * np.float32(colours)[:, None, None] / 255
 
 
+def code(colour):
+    return int(np.dot(colour, [1 << 16, 1 << 8, 1]))
+
+
 def pixels(path):
+    """The colours of a picture as one number each, `(height, width)`."""
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image.convert("RGB")).astype(int) @ [1 << 16, 1 << 8, 1]
 
 
 def having(picture, colour):
     """Where a picture has a colour: rows and columns."""
-    red, green, blue = colour
-    found = picture[..., 0] == red
-    found &= picture[..., 1] == green
-    found &= picture[..., 2] == blue
-    return np.nonzero(found)
+    return np.nonzero(picture == code(colour))
 
 
 def block(picture, colour):
@@ -41,7 +42,7 @@ def block(picture, colour):
 def drawn(monkeypatch):
     """The figures that are drawn, which are written nowhere."""
     kept = []
-    for module in (image_grids, figures):
+    for module in (cvae_grids, figures):
         monkeypatch.setattr(module, "save_png", lambda figure, path: kept.append(figure))
     return kept
 
@@ -50,27 +51,29 @@ def texts(figure):
     return [text.get_text() for text in figure.texts]
 
 
-def wrong_labels(path, count=25, side=28, read=None, names=DIGITS):
+def wrong_labels(path, count=25, read=None, names=DIGITS, caption="Seed 0."):
     reds = 5 * np.arange(count)
-    inputs = plain([(red, 0, 200) for red in reds], side)
-    outputs = plain([(red, 255, 60) for red in reds], side)
+    inputs = plain([(red, 0, 200) for red in reds])
+    outputs = plain([(red, 255, 60) for red in reds])
     true = np.arange(count) % 10
     asked = (true + 3) % 10
     read = {"one": asked, "other": asked} if read is None else read
-    cvae_grids.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", "Seed 0.")
+    cvae_grids.draw_wrong_labels(inputs, outputs, true, asked, read, names, path, "Wrong labels", caption)
 
 
-def test_wrong_labels_are_25_pairs_five_by_five_in_order(tmp_path):
-    wrong_labels(tmp_path / "wrong.png")
+@pytest.mark.parametrize("count", [25, 7])
+def test_wrong_labels_are_pairs_five_across_in_order(tmp_path, count):
+    wrong_labels(tmp_path / "wrong.png", count)
     picture = pixels(tmp_path / "wrong.png")
-    assert (tmp_path / "wrong.png").stat().st_size < figures.MAX_BYTES
-    places = [block(picture, (5 * n, 0, 200)) for n in range(25)]
+    places = [block(picture, (5 * n, 0, 200)) for n in range(count)]
     for n, (left, top, width, height) in enumerate(places):
         assert (width, height) == (140, 140)  # each pixel a square of 5 x 5
-        assert block(picture, (5 * n, 255, 60)) == (left + 140 + cvae_grids.ARROW, top, 140, 140)
+        output = block(picture, (5 * n, 255, 60))
+        assert 140 < output[0] - left < 180 and output[1:] == (top, 140, 140)
         assert left == places[n % 5][0] and top == places[n - n % 5][1]
-    assert len({place[:2] for place in places}) == 25
-    assert [place[0] for place in places[:5]] == sorted(place[0] for place in places[:5])
+    assert [place[0] for place in places[:5]] == sorted({place[0] for place in places})
+    assert len({place[1] for place in places}) == -(-count // 5)
+    assert picture.shape[0] - places[-1][1] < 140 + 200  # no room for rows that are not there
 
 
 def test_wrong_labels_say_what_was_asked_and_what_each_judge_read(drawn):
@@ -90,15 +93,6 @@ def test_wrong_labels_say_what_was_asked_and_what_each_judge_read(drawn):
     assert colours == {"✓": cvae_grids.RIGHT[1], "✗": cvae_grids.WRONG[1]}
 
 
-@pytest.mark.parametrize("count", [1, 7])
-def test_fewer_tiles_take_less_room(tmp_path, count):
-    wrong_labels(tmp_path / "few.png", count)
-    picture = pixels(tmp_path / "few.png")
-    places = [block(picture, (5 * n, 0, 200)) for n in range(count)]
-    assert len({top for _, top, _, _ in places}) == -(-count // 5)
-    assert picture.shape[0] - max(top for _, top, _, _ in places) < 140 + 200  # no room for rows that are not there
-
-
 def inside(figure, text):
     box = text.get_window_extent()
     return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
@@ -114,54 +108,26 @@ def written_boxes(figure, annotations):
     return [Text.get_window_extent(annotation) for annotation in annotations]
 
 
-def test_long_class_names_stay_in_their_tile(drawn):
-    wrong_labels("unused.png", count=10, side=32, names=["an extraordinarily long name of a class"] * 10)
+@pytest.mark.parametrize("count", [1, 10])
+def test_long_names_and_captions_stay_in_the_picture(drawn, count):
+    caption = "A caption of many words that cannot stand on one line. " * 5
+    wrong_labels("unused.png", count, names=["an extraordinarily long name of a class"] * 10, caption=caption)
     figure = drawn[0]
     assert all(inside(figure, text) for text in figure.texts)
-    boxes = [text.get_window_extent() for text in figure.texts if "long name" in text.get_text()]
-    assert len(boxes) == 20 and not overlapping(boxes)
+    assert not overlapping([text.get_window_extent() for text in figure.texts])
+    assert " ".join(texts(figure)).count("many words") == 5
 
 
-def test_captions_are_wrapped_inside_the_picture(drawn):
-    inputs = plain([(0, 0, 200)])
-    caption = "A caption of many words that cannot stand on one line. " * 5
-    cvae_grids.draw_wrong_labels(
-        inputs,
-        inputs,
-        [0],
-        [1],
-        {"one": np.array([1])},
-        DIGITS,
-        "unused.png",
-        "A title of several words that is wide in bold",
-        caption,
-    )
-    assert all(inside(drawn[0], text) for text in drawn[0].texts)
-    assert " ".join(texts(drawn[0])).count("many words") == 5
-
-
-def test_noise_in_colour_stays_small(tmp_path):
-    noise = np.random.default_rng(0).random((10, 10, 32, 32, 3), "float32")
-    cvae_grids.draw_samples(noise, DIGITS, tmp_path / "samples.png", "Samples")
-    assert (tmp_path / "samples.png").stat().st_size <= figures.MAX_BYTES
-
-
-def test_grey_images_keep_their_levels_and_pixels_stay_sharp(tmp_path):
-    image = np.full((28, 28, 1), 40 / 255, "float32")
-    image[5, 7] = 200 / 255
-    cvae_grids.draw_samples(image[None, None], [""], tmp_path / "samples.png", "")
+def test_grey_images_keep_their_levels_within_the_range_and_pixels_stay_sharp(tmp_path):
+    images = np.stack([np.full((28, 28, 1), value, "float32") for value in (40 / 255, -0.5, 1.5)])
+    images[0, 5, 7] = 200 / 255
+    cvae_grids.draw_samples(images[None], [""], tmp_path / "samples.png", "")
     picture = pixels(tmp_path / "samples.png")
     left, top, width, height = block(picture, (200, 200, 200))
     assert (width, height) == (3, 3)
     ys, xs = having(picture, (40, 40, 40))
     assert (xs.min(), ys.min(), len(xs)) == (left - 21, top - 15, 84 * 84 - 9)
-
-
-def test_values_outside_the_range_are_clipped(tmp_path):
-    images = np.stack([np.full((28, 28, 1), value, "float32") for value in (-0.5, 1.5)])
-    cvae_grids.draw_samples(images[None], [""], tmp_path / "samples.png", "")
-    picture = pixels(tmp_path / "samples.png")
-    assert len(having(picture, (0, 0, 0))[0]) == 84 * 84 and (picture[20, 200] == 255).all()
+    assert block(picture, (0, 0, 0))[2:] == (84, 84)  # clipped
 
 
 def test_label_sweep_frames_the_own_label(tmp_path):
@@ -169,22 +135,18 @@ def test_label_sweep_frames_the_own_label(tmp_path):
     outputs = np.stack([plain([(20 * column, 255, row) for column in range(10)]) for row in range(2)])
     path = tmp_path / "sweep.png"
     cvae_grids.draw_label_sweep(inputs, outputs, [2, 7], DIGITS, path, "Sweep", "Seed 0.")
-    picture, orange, frame = pixels(path), (230, 159, 0), image_grids.FRAME
-    assert len(having(picture, orange)[0]) == 2 * ((84 + 2 * frame) ** 2 - 84**2)
+    picture, frame = pixels(path), cvae_grids.FRAME
+    assert len(having(picture, cvae_grids.FRAME_COLOUR)[0]) == 2 * ((84 + 2 * frame) ** 2 - 84**2)
     for row, label in ((0, 2), (1, 7)):
         left, top, _, _ = block(picture, (20 * label, 255, row))
-        assert tuple(picture[top + 40, left - 1]) == tuple(picture[top - 1, left + 40]) == orange
-    first, second, third = (block(picture, colour)[0] for colour in ((0, 0, 200), (0, 255, 0), (20, 255, 0)))
-    assert second - first > third - second  # the input stands apart
+        assert picture[top + 40, left - 1] == picture[top - 1, left + 40] == code(cvae_grids.FRAME_COLOUR)
 
 
 def test_label_sweep_names_rows_and_columns(drawn):
     outputs = np.zeros((1, 3, 32, 32, 3), "float32")
     cvae_grids.draw_label_sweep(outputs[:, 0], outputs, [1], ["cat", "dog", "frog"], "unused.png", "Sweep")
-    assert sorted(texts(drawn[0])) == sorted(
-        ["Sweep", "input", "cat", "dog", "frog", "dog", "Left: the test image and its class. Framed: the image's own"]
-        + ["label."]
-    )
+    assert texts(drawn[0])[0] == "Sweep" and "Framed: the image's own label." in " ".join(texts(drawn[0]))
+    assert [texts(drawn[0]).count(name) for name in ("input", "cat", "dog", "frog")] == [1, 1, 2, 1]
 
 
 def test_samples_have_a_row_a_class(tmp_path):
@@ -209,22 +171,6 @@ def test_reconstructions_stand_below_their_inputs_sorted_by_class(tmp_path):
         assert left_below == left and top + 84 <= top_below < top + 100
     order = sorted(range(count), key=lambda n: (above[n][1], above[n][0]))
     assert [classes[n] for n in order] == sorted(classes) and len({top for _, top, _, _ in above}) == 2
-
-
-def test_reconstructions_of_fewer_than_a_row(drawn):
-    images = np.zeros((2, 28, 28, 1), "float32")
-    cvae_grids.draw_reconstructions(images, images, np.array([5, 3]), DIGITS, "unused.png", "")
-    assert texts(drawn[0]) == ["input", "3", "5", "output"]
-
-
-def test_text_is_measured_and_wrapped_as_it_is_drawn():
-    text = "The judge reads 99.4 % of real images correctly. Images were drawn at random with seed 0."
-    lines = image_grids.wrap(text, 200, 9.5)
-    assert len(lines) > 2 and " ".join(lines) == text
-    assert all(image_grids.text_width(line, 9.5) <= 200 for line in lines)
-    assert image_grids.text_width("wide", 20) > 1.8 * image_grids.text_width("wide", 10)
-    assert image_grids.wrap("a\nb", 200, 9.5) == ["a", "b"] and image_grids.wrap("", 200, 9.5) == []
-    assert image_grids.wrap("unbreakable", 10, 9.5) == ["unbreakable"]
 
 
 def history(loss_factor=1.0):
@@ -267,12 +213,6 @@ def test_curves_of_short_trainings_count_in_thousands(drawn):
     assert drawn[0].axes[0].lines[0].get_xdata()[-1] == pytest.approx(1)
 
 
-def test_curves_of_one_epoch_are_written(tmp_path):
-    short = {name: values[:1] for name, values in history().items()}
-    cvae_plots.draw_curves({"": short}, tmp_path / "curves.png", "Curves")
-    assert pixels(tmp_path / "curves.png").shape[1] > 1000
-
-
 def test_principal_components_are_the_directions_of_largest_variance():
     random = np.random.default_rng(0)
     latent = random.normal(size=(500, 2)) * [5, 2]
@@ -291,7 +231,7 @@ def test_principal_components_of_any_latent(shape):
     assert points.shape == (4, 2) and not points.any() and not shares.any()
 
 
-def test_latents_show_every_class_that_is_there(tmp_path, drawn, monkeypatch):
+def test_latents_show_every_class_that_is_there(drawn):
     random = np.random.default_rng(0)
     classes = np.repeat([0, 3, 9], 30)
     means = random.normal(size=(90, 4, 4, 2)) * 0.01 + classes[:, None, None, None]
@@ -301,11 +241,7 @@ def test_latents_show_every_class_that_is_there(tmp_path, drawn, monkeypatch):
     assert [text.get_text() for text in axis.texts] == ["0", "3", "9"]
     medians = np.array([line.get_xydata()[0] for line in axis.lines])
     assert abs(medians[2, 0] - medians[0, 0]) == pytest.approx(3 * abs(medians[1, 0] - medians[0, 0]), rel=0.01)
-    monkeypatch.undo()
-    cvae_plots.draw_latents(means, classes, DIGITS, tmp_path / "latents.png", "Latents")
-    found = {tuple(colour) for colour in np.unique(pixels(tmp_path / "latents.png").reshape(-1, 3), axis=0)}
-    assert {(0x3F, 0x90, 0xDA), (0x94, 0xA4, 0xA2), (0x92, 0xDA, 0xDB)} <= found  # the legend's colours
-    assert (0xBD, 0x1F, 0x01) not in found
+    assert [line.get_color() for line in axis.lines] == [cvae_plots.CLASS_COLOURS[n] for n in (0, 3, 9)]
 
 
 def test_class_colours_differ():
@@ -363,11 +299,6 @@ def test_tradeoff_names_the_images_seen_where_they_differ(drawn):
 def test_tradeoff_without_cost_has_one_panel(drawn):
     cvae_plots.draw_tradeoff([p | {"milliseconds": None} for p in POINTS], "unused.png", "Trade-off")
     assert len(drawn[0].axes) == 1
-
-
-def test_tradeoff_is_a_small_file(tmp_path):
-    cvae_plots.draw_tradeoff(POINTS, tmp_path / "tradeoff.png", "Trade-off")
-    assert (tmp_path / "tradeoff.png").stat().st_size < figures.MAX_BYTES
 
 
 def test_labels_cover_neither_each_other_nor_points():
