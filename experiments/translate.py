@@ -9,6 +9,7 @@ line stays empty. A text that names an existing file is read as one.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from experiments.harness.running.errors import UserError, first_line, run_main  
 from experiments.harness.running.parser import Parser  # noqa: E402
 from tfnmt import pretrained  # noqa: E402
 from tfnmt.corpora import read_lines  # noqa: E402
+
+FILE_NAME = re.compile(r"\S+\.(txt|en|md|tsv|csv|gz)")
+"""What is meant as the name of a file, even where there is none."""
 
 LONGEST = 64  # tokens of a sentence: the included model has seen hardly any longer one
 BATCH = 500  # lines that are translated before the first of them are printed
@@ -49,6 +53,8 @@ def read_texts(texts):
                 lines += read_lines(text)
             except (ValueError, OSError) as error:
                 raise UserError(f"can't read {text}: {first_line(error)}") from None
+        elif FILE_NAME.fullmatch(text):
+            raise UserError(f"{text} does not exist; name a text file, or put a sentence in quotes")
         else:
             lines += text.splitlines() or [""]
     return lines

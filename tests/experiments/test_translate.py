@@ -61,6 +61,7 @@ def test_binary_input(tmp_path, monkeypatch, capfd, content):
     "options, message",
     [
         (["", " "], "there is no text to translate"),
+        (["leter.txt"], "leter.txt does not exist; name a text file"),
         (["Hello.", "--weights", "nowhere.keras"], "nowhere.keras does not exist"),
         (["--beem", "3", "Hello."], "did you mean --beam?"),
     ],
