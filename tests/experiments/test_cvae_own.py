@@ -8,7 +8,6 @@ from experiments import cvae
 from experiments.cvaes import sources
 from experiments.cvaes.own_images import of_tfds
 from experiments.harness.data import datasets
-from experiments.harness.running.errors import UserError
 from tests.experiments.sessions import read, run_here
 from tests.experiments.test_class_folders import GREYS, write
 
@@ -77,13 +76,6 @@ def test_a_tfds_dataset_by_name_is_resized(prepared):
     images, labels = data.arrays("test")
     assert images.shape == (4, 32, 32, 3) and labels.tolist() == [0, 1, 0, 1]
     assert np.allclose(images, (30 + 150 * labels)[:, None, None, None] / 255)
-
-
-def test_a_dataset_without_labels_is_refused(prepared, monkeypatch):
-    choice = datasets.choose("skies", "mnist", "glyphs", str(prepared))
-    monkeypatch.setattr(sources, "FEATURES", {"image", "label", "caption"})
-    with pytest.raises(UserError, match="skies has .*; a conditional VAE needs image and label"):
-        sources.tfds_images(choice)
 
 
 @pytest.mark.slow

@@ -1,10 +1,6 @@
 import hashlib
-import os
 import shutil
 import struct
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +10,6 @@ from experiments.harness.data import datasets
 from experiments.harness.data.datasets import Choice, choose, fingerprint, load_splits, only, split_validation, take
 from experiments.harness.running.errors import UserError
 
-ROOT = Path(__file__).parents[2]
 TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
 
 
@@ -95,12 +90,6 @@ def test_highest_version_counts_with_or_without_a_config_folder(tmp_path):
     assert datasets.prepared_folder(tmp_path, "") is None
 
 
-def test_builtin_needs_no_folder_and_no_server(monkeypatch):
-    monkeypatch.setattr(datasets, "probe", lambda url: pytest.fail("asked a server"))
-    choice = choose("shapes", "oxford_iiit_pet", "shapes")
-    assert (choice.name, choice.source, choice.data_dir) == ("shapes", "builtin", None)
-
-
 def test_auto_falls_back_to_builtin_and_says_why_and_what_to_do(tmp_path):
     choice = choose("auto", "oxford_iiit_pet", "shapes", tmp_path)
     assert (choice.name, choice.source, choice.data_dir) == ("shapes", "builtin", None)
@@ -141,33 +130,6 @@ def test_prepared_folder_without_its_description_is_damaged(tmp_path):
         choose("auto", "mnist", "glyphs", tmp_path)
 
 
-def test_unreachable_server_fails_within_15_seconds_without_tensorflow(tmp_path):
-    code = """
-import sys
-from experiments.harness.data.datasets import choose
-from experiments.harness.running.errors import run_main
-try:
-    run_main(lambda: choose("oxford_iiit_pet", "oxford_iiit_pet", "shapes"))
-finally:
-    assert not {"tensorflow", "tensorflow_datasets", "keras"} & set(sys.modules)
-"""
-    closed = "http://127.0.0.1:9"
-    proxies = {"HTTPS_PROXY": closed, "https_proxy": closed, "NO_PROXY": "", "no_proxy": ""}
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **proxies, "HOME": str(tmp_path)},
-    )
-    assert time.monotonic() - started < 15
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: oxford_iiit_pet is not prepared in") and done.stderr.count("\n") == 1
-    assert "Connection refused" in done.stderr
-
-
 # Loading
 
 
@@ -185,14 +147,6 @@ def test_splits_come_in_the_order_of_the_files_with_known_size(prepared, capfd):
 def test_only_reads_the_features_named(prepared):
     dataset = load_splits(choose("tiny", "tiny", "shapes", prepared), {"test": "test"}, decoders=only("label"))["test"]
     assert list(dataset.element_spec) == ["label"]
-
-
-def test_builtin_splits_come_from_the_function_given():
-    import tensorflow as tf
-
-    choice = choose("shapes", "oxford_iiit_pet", "shapes")
-    splits = load_splits(choice, {"fit": "train"}, lambda split: tf.data.Dataset.from_tensors(split))
-    assert [value for value in splits["fit"].as_numpy_iterator()] == [b"train"]
 
 
 def test_download_prepares_and_then_reads(prepared, tmp_path, monkeypatch):
@@ -262,14 +216,6 @@ def test_an_image_that_cannot_be_decoded_is_damage_too(copy):
         list(dataset.as_numpy_iterator())
 
 
-def test_errors_that_are_not_the_datas_go_on_unchanged(prepared):
-    import tensorflow as tf
-
-    choice = choose("tiny", "tiny", "shapes", prepared)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"), datasets.naming_damage(choice):
-        tf.reshape(tf.zeros(4), (3,))
-
-
 # Selecting and identifying
 
 
@@ -285,7 +231,7 @@ def test_fingerprint_is_size_and_hash_of_the_ids_in_order(prepared):
     assert by_label["test"]["sha256"] == hashlib.sha256(labels.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("validation, size", [(0.2, 10), (7, 7), (1, 1), (0.99, 50)])
+@pytest.mark.parametrize("validation, size", [(0.2, 10), (7, 7), (0.99, 50)])
 def test_validation_split_is_a_seeded_partition(validation, size):
     train, held_out = split_validation(51, validation, seed=1)
     assert len(held_out) == size and train.dtype == held_out.dtype == np.int64
@@ -296,7 +242,7 @@ def test_validation_split_is_a_seeded_partition(validation, size):
         assert not np.array_equal(held_out, split_validation(51, validation, seed=2)[1])
 
 
-@pytest.mark.parametrize("validation", [0, 0.001, 10, 11, -1, 0.99])
+@pytest.mark.parametrize("validation", [0, 0.001, 10, -1])
 def test_validation_that_leaves_nothing_is_an_error(validation):
     with pytest.raises(UserError, match=f"Received: {validation}"):
         split_validation(10, validation, seed=0)
@@ -318,20 +264,3 @@ def test_take_keeps_the_datasets_order_and_knows_its_size():
 
 
 # The real data, where it is
-
-
-def test_real_pets_load_as_described():
-    folder = os.environ.get("TFDS_DATA_DIR") or ROOT.parent / "shared" / "tensorflow_datasets"
-    if not Path(folder, "oxford_iiit_pet").is_dir():
-        pytest.skip(f"no oxford_iiit_pet in {folder}; set TFDS_DATA_DIR")
-    choice = choose("auto", "oxford_iiit_pet", "shapes", folder)
-    assert choice.source == "prepared"
-    splits = load_splits(choice, {"train": "train", "test": "test"}, decoders=only("file_name"))
-    prints = fingerprint(splits, "file_name", choice)
-    assert {key: value["size"] for key, value in prints.items()} == {
-        key: int(dataset.cardinality()) for key, dataset in splits.items()
-    }
-    assert not set(file_names(splits["train"])) & set(file_names(splits["test"]))
-    example = next(load_splits(choice, {"test": "test"})["test"].as_numpy_iterator())
-    assert set(np.unique(example["segmentation_mask"])) == {1, 2, 3}
-    assert example["image"].shape[:2] == example["segmentation_mask"].shape[:2]

@@ -143,17 +143,6 @@ def test_a_record_says_all(finished):
     }
 
 
-def test_a_models_folder_holds_what_is_said_and_no_more(finished):
-    names = ["config.json", "history.csv", "model.keras", "picture.png", "record.json"]
-    for variant in SLOPES:
-        assert sorted(path.name for path in folder_of(finished, variant).iterdir()) == names
-    shared = {"options": {}, "precision": "float32"}
-    assert json.loads((folder_of(finished, "flat") / "config.json").read_text()) == {
-        "shared": shared,
-        "model": {"slope": 0.5},
-    }
-
-
 def test_the_run_is_announced_and_every_epoch_is_a_line(tmp_path, capsys):
     Fit(tmp_path, [("flat", 3)]).run()
     lines = capsys.readouterr().out.splitlines()
@@ -165,12 +154,6 @@ def test_the_run_is_announced_and_every_epoch_is_a_line(tmp_path, capsys):
 
 
 # What is left
-
-
-def test_work_is_images_seen(tmp_path):
-    experiment = Fit(tmp_path)
-    assert (experiment.work("flat"), experiment.work("steep")) == (24, 16)
-    assert list(tmp_path.iterdir()) == []  # nothing is written before `run`
 
 
 def test_finished_models_are_kept(copy, capsys):
@@ -217,13 +200,6 @@ def test_a_model_is_finished_with_record_and_weights_only(copy, missing):
         assert experiment.left() == [("flat", 0), ("steep", 0)] and experiment.folder.name.startswith("smoke-")
 
 
-def test_other_options_go_elsewhere(copy):
-    before, experiment = files(copy), Fit(copy, [("flat", 0)], options={"x": 1})
-    assert experiment.folder.name.startswith("smoke-") and experiment.left() == [("flat", 0)]
-    experiment.run()
-    assert before.items() <= files(copy).items()
-
-
 def test_a_batch_that_the_devices_cannot_share_is_refused_at_once(tmp_path, capsys):
     two = replace(MACHINE, strategy="mirrored", replicas=2)
     configurations = {("flat", 0): {"batch_size": 4}, ("steep", 0): {"batch_size": 3}}
@@ -250,13 +226,6 @@ def test_interrupted_while_scoring_goes_on_with_scoring(tmp_path, finished, vari
         assert not (folder_of(tmp_path, name) / "checkpoint.npz").exists()
 
 
-def test_temporary_files_of_a_killed_run_are_removed(copy):
-    torn = folder_of(copy, "flat") / ".model.12345.tmp.keras"
-    torn.write_bytes(b"half")
-    Fit(copy).run()
-    assert not torn.exists()
-
-
 def test_a_folder_in_use_is_refused_and_left_alone(copy):
     before, experiment = files(copy), Fit(copy)
     with runs.lock(experiment.folder), pytest.raises(UserError, match="is in use by another run"):
@@ -277,16 +246,3 @@ def test_a_diverging_model_is_named_and_the_others_go_on(tmp_path, finished, cap
     assert untimed(tmp_path, "steep") == untimed(finished, "steep")
     again = Fit(tmp_path)
     assert again.left() == [("flat", 0)] and again.run() == 0
-
-
-def test_mode_says_which_epoch_is_best(tmp_path):
-    class Worst(Fit):
-        mode = "max"
-
-    for kind, best in ((Fit, min), (Worst, max)):
-        results = tmp_path / kind.__name__
-        kind(results, [("flat", 0)]).run()
-        with open(folder_of(results, "flat") / "history.csv", newline="") as file:
-            errors = [float(row["val_mae"]) for row in csv.DictReader(file)]
-        assert len(set(errors)) == 3
-        assert record_of(results, "flat")["validation"]["epoch"] == 1 + errors.index(best(errors))

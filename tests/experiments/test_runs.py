@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,12 +39,6 @@ def test_write_atomic_creates_and_replaces(tmp_path, data, expected):
     assert path.read_bytes() == expected
 
 
-def test_write_atomic_hands_out_a_hidden_file_with_the_suffix_in_the_folder(tmp_path):
-    given = []
-    runs.write_atomic(tmp_path / "model.keras", lambda path: given.append(path) or path.write_bytes(b""))
-    assert given[0].parent == tmp_path and given[0].suffix == ".keras" and given[0].name.startswith(".")
-
-
 def test_write_atomic_replaces_the_file_in_one_piece(tmp_path):
     path = tmp_path / "file.json"
     path.write_text("old")
@@ -54,16 +47,15 @@ def test_write_atomic_replaces_the_file_in_one_piece(tmp_path):
         assert (reader.read(), path.read_text()) == ("old", "new")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), KeyboardInterrupt()])
-def test_write_atomic_keeps_the_old_content_when_writing_fails(tmp_path, error):
+def test_write_atomic_keeps_the_old_content_when_writing_fails(tmp_path):
     path = tmp_path / "file.npz"
     path.write_bytes(b"old")
 
     def tear(temporary):
         temporary.write_bytes(b"half")
-        raise error
+        raise KeyboardInterrupt
 
-    with pytest.raises(type(error)):
+    with pytest.raises(KeyboardInterrupt):
         runs.write_atomic(path, tear)
     assert content(tmp_path) == {"file.npz": b"old"}
 
@@ -86,14 +78,6 @@ def test_full_disk_keeps_the_old_content_and_is_one_line(tmp_path, capsys, data)
     assert capsys.readouterr().err == "error: disk is full; free some space, then run the same command again\n"
 
 
-def test_write_json_is_read_again(tmp_path):
-    value = {"b": [1, 2.5, None], "a": {"name": "x"}}
-    runs.write_json(tmp_path / "value.json", value)
-    text = (tmp_path / "value.json").read_text()
-    assert text.endswith("}\n") and text.index('"b"') < text.index('"a"')
-    assert runs.read_json(tmp_path / "value.json") == value
-
-
 @pytest.mark.parametrize("text", ['{"a": 1', "", None, b"\xff\xfe"], ids=["torn", "empty", "missing", "binary"])
 def test_unreadable_json_is_an_error_that_names_the_file(tmp_path, text):
     path = tmp_path / "record.json"
@@ -111,23 +95,6 @@ def test_remove_temporary_takes_only_what_was_left_behind(tmp_path):
     (tmp_path / ".comparison.4.tmp.png").write_text("")
     runs.remove_temporary(tmp_path)
     assert sorted(content(tmp_path)) == ["mp-tr-bce/seed-0/checkpoint.npz", "mp-tr-bce/seed-0/notes.tmp.txt"]
-
-
-def test_a_writer_that_was_killed_leaves_what_remove_temporary_takes(tmp_path):
-    (tmp_path / "checkpoint.npz").write_bytes(b"old")
-    code = """
-import os, signal, sys
-from experiments.harness.running.runs import write_atomic
-def write(path):
-    path.write_bytes(b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-write_atomic(sys.argv[1], write)
-"""
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "checkpoint.npz"], check=False, cwd=ROOT)
-    assert done.returncode == -signal.SIGKILL
-    assert sorted(content(tmp_path).values()) == [b"half", b"old"]
-    runs.remove_temporary(tmp_path)
-    assert content(tmp_path) == {"checkpoint.npz": b"old"}
 
 
 # Run folders
@@ -162,12 +129,6 @@ def test_the_same_run_goes_on_in_its_folder(tmp_path):
     assert choose(tmp_path, models=further) == (tmp_path / "smoke", [])  # another seed joins the run
     assert choose(tmp_path, models={("mp-tr-dice", 0): MODELS["mp-tr-dice", 0]}) == (tmp_path / "smoke", [])
     assert content(tmp_path) == before
-
-
-def test_tuples_and_lists_are_the_same_configuration(tmp_path):
-    shared, models = {"size": (32, 32)}, {("mp-tr-bce", 0): {"widths": (4, 8)}}
-    begin(tmp_path / "smoke", shared, models)
-    assert choose(tmp_path, shared=shared, models=models) == (tmp_path / "smoke", [])
 
 
 @pytest.mark.parametrize(
@@ -223,14 +184,6 @@ def test_records_without_weights_are_passed_over_and_the_new_folder_is_kept(tmp_
     assert content(tmp_path / "smoke") == {name.removeprefix("smoke/"): text for name, text in before.items()}
 
 
-def test_torn_configuration_is_an_error_that_names_it(tmp_path):
-    begin(tmp_path / "smoke")
-    torn = runs.seed_folder(tmp_path / "smoke", "mp-tr-bce", 0) / runs.CONFIG
-    torn.write_text(torn.read_text()[:20])
-    with pytest.raises(UserError, match=f"Can't read {torn}"):
-        choose(tmp_path)
-
-
 # Writing and locking
 
 HOLD = """
@@ -266,22 +219,15 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, function):
         function(tmp_path / "file" / "results")
 
 
-def test_check_writable_creates_the_folder_and_leaves_it_empty(tmp_path):
-    runs.check_writable(tmp_path / "new" / "results")
-    assert list((tmp_path / "new" / "results").iterdir()) == []
-
-
 # What a record says of its run
 
 
 @pytest.mark.parametrize(
     "words, expected",
     [
-        ([], ""),
         (["--preset", "smoke", "--data-dir", "/home/me/data"], " --preset smoke"),
         (["--data-dir=/home/me/data", "--preset=smoke"], " --preset=smoke"),
-        (["--results", "elsewhere", "--seeds", "0", "1"], " --seeds 0 1"),
-        (["--results=elsewhere", "--force", "--epochs", "4"], " --epochs 4"),
+        (["--results", "elsewhere", "--force", "--seeds", "0", "1"], " --seeds 0 1"),
         (["--variants", "a b"], " --variants 'a b'"),
     ],
 )

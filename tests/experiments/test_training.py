@@ -1,9 +1,9 @@
-import csv
 import errno
 import io
+import json
 import os
-import subprocess
-import sys
+import re
+import zipfile
 from pathlib import Path
 
 import keras
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.schedules import OneCycle
-from experiments.harness.running.training import Checkpoint, Progress, TrainingDiverged, history_csv, save_model, train
+from experiments.harness.running.training import Checkpoint, Progress, TrainingDiverged, save_model, train
 from experiments.unets.recipes import make_recipe
 from experiments.unets.training import build_model
 
@@ -99,7 +99,7 @@ def whole(tmp_path_factory):
 # Resuming
 
 
-@pytest.mark.parametrize("kills", [[1], [3], [1, 2, 3], [EPOCHS]], ids=str)
+@pytest.mark.parametrize("kills", [[1, 2, 3], [EPOCHS]], ids=str)
 def test_resumed_training_is_the_uninterrupted_one(tmp_path, whole, kills):
     for number, after in enumerate(kills):
         interrupted(tmp_path / "cut.npz", after, seed=number)  # other seeds: all state comes from the file
@@ -235,11 +235,10 @@ def test_damaged_checkpoint_is_an_error_that_names_it(tmp_path, whole, damage):
     run(path, epochs=1)  # starts over
 
 
-@pytest.mark.parametrize("slope", [np.nan, np.inf])
-def test_divergence_stops_and_the_checkpoint_before_it_stays(tmp_path, whole, slope):
+def test_divergence_stops_and_the_checkpoint_before_it_stays(tmp_path, whole):
     path, epochs = tmp_path / "file.npz", []
-    with pytest.raises(TrainingDiverged, match=r"the loss became (nan|inf) at step 1 of epoch 3"):
-        run(path, data=Lines([1.0, 1.0, slope, 1.0]), on_epoch=lambda progress: epochs.append(progress.epochs_done))
+    with pytest.raises(TrainingDiverged, match="the loss became (nan|inf) at step 1 of epoch 3"):
+        run(path, data=Lines([1.0, 1.0, np.inf, 1.0]), on_epoch=lambda progress: epochs.append(progress.epochs_done))
     assert epochs == [1, 2]
     model = make_model(3)
     progress = Checkpoint(path, model, {"name": "c"}).restore()
@@ -262,7 +261,7 @@ def test_nan_in_the_middle_of_an_epoch_is_named_by_its_step(tmp_path):
 # The best epoch
 
 
-@pytest.mark.parametrize("kill", [None, 2, 3])
+@pytest.mark.parametrize("kill", [None, 3])
 def test_leaves_the_weights_of_the_best_epoch(tmp_path, kill):
     data, weights = Lines([1.0, 1.0, -3.0, -3.0]), {}
 
@@ -311,37 +310,16 @@ def test_full_disk_while_saving_a_model(tmp_path):
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-@pytest.mark.slow
-def test_saved_models_load_without_this_project(tmp_path, disturb):
-    images, expected = np.random.default_rng(0).random((2, 32, 32, 3), dtype="float32"), {}
-    np.save(tmp_path / "images.npy", images)
-    for variant in ("strconv-ups-dice", "tutorial"):
-        model = build_model(make_recipe("smoke", variant, {}), seed=3, steps=10)
-        disturb(model)
-        save_model(model, tmp_path / f"{variant}.keras")
-        expected[variant] = model.predict(images, verbose=0)
-    code = """
-import keras, numpy as np, sys
-for variant in sys.argv[1:]:
-    model = keras.models.load_model(f"{variant}.keras")
-    assert not model.compiled
-    np.save(f"{variant}.npy", model.predict(np.load("images.npy"), verbose=0))
-"""
-    command = [sys.executable, "-c", code, *expected]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)  # not in the repository
-    assert done.returncode == 0, done.stderr
-    for variant, logits in expected.items():
-        np.testing.assert_allclose(np.load(tmp_path / f"{variant}.npy"), logits, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("variant", ["strconv-ups-dice", "tutorial"])
+def test_a_saved_model_needs_nothing_of_this_project(tmp_path, variant):
+    save_model(build_model(make_recipe("smoke", variant, {}), seed=3, steps=10), tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        text = file.read("config.json").decode()
+    assert not json.loads(text).get("compile_config")
+    assert not re.search("tfseg|experiments", text) and '"module": "keras' in text
 
 
 # History
-
-
-def test_each_step_is_reported(tmp_path):
-    steps, model = [], make_model(0)
-    checkpoint = Checkpoint(tmp_path / "file.npz", model, {})
-    train(model, Lines(), VALIDATION, 2, checkpoint, "loss", "min", on_step=lambda *where: steps.append(where))
-    assert steps == [(1, 1, 3), (1, 2, 3), (1, 3, 3), (2, 1, 3), (2, 2, 3), (2, 3, 3)]
 
 
 def test_history_says_what_happened(tmp_path):
@@ -366,18 +344,3 @@ def test_data_whose_batches_differ_in_size_count_their_examples(tmp_path):
         (11, 11, False),
         (22, 11, False),
     ]
-
-
-def test_history_csv_holds_every_epoch():
-    rows = [
-        {"epoch": 1, "loss": 0.1 + 0.2, "seconds": 2.0, "images_per_epoch": 8},
-        {"epoch": 2, "loss": 1e-9, "seconds": 1.0, "images_per_epoch": 8},
-    ]
-    text = history_csv(Progress(rows))
-    assert text == "epoch,loss,seconds\n1,0.30000000000000004,2.0\n2,1e-09,1.0\n"
-    assert [float(row["loss"]) for row in csv.DictReader(io.StringIO(text))] == [0.1 + 0.2, 1e-9]
-
-
-def test_speed_is_that_of_the_median_epoch():
-    rows = [{"images_per_epoch": 100, "seconds": seconds} for seconds in (50.0, 4.0, 5.0)]
-    assert Progress(rows).images_per_second() == 20.0

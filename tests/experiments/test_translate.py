@@ -66,6 +66,12 @@ def test_binary_input(tmp_path, monkeypatch, capfd, content):
         (["--beem", "3", "Hello."], "did you mean --beam?"),
     ],
 )
-def test_mistakes_are_answered_in_a_line(tmp_path, options, message):
-    done = quick(tmp_path, SCRIPT, *options)
-    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+def test_mistakes_are_answered_in_a_line(monkeypatch, capfd, options, message):
+    status, _, err = run_here(monkeypatch, capfd, translate, *options)
+    assert status == 2 and message in err and err.count("\n") == 1
+
+
+def test_help_and_mistakes_are_answered_without_tensorflow(tmp_path):
+    assert quick(tmp_path, SCRIPT, "--help").returncode == 0
+    done = quick(tmp_path, SCRIPT, "Hello.", "--weights", "nowhere.keras")
+    assert done.returncode == 2 and "nowhere.keras does not exist" in done.stderr

@@ -93,11 +93,6 @@ def test_scores_are_float32_under_mixed_precision():
     assert np.isfinite(adversary([np.ones((2, 8, 8, 3), "float32"), np.eye(3, dtype="float32")[:2]])).all()
 
 
-def test_unknown_adversary_lists_the_known():
-    with pytest.raises(ValueError, match="Unknown adversary. Choose one of: base, tiny. Received: 'huge'"):
-        build_adversary((8, 8, 3), 3, "huge")
-
-
 def test_hinge_loss_by_hand():
     # Real scores above 1 and decoded ones below -1 cost nothing: (0 + 0.5 + 2) / 3 and (0 + 1.5) / 2.
     assert float(hinge_loss(np.float32([3, 0.5, -1]), np.float32([-2, 0.5]))) == pytest.approx(2.5 / 3 + 0.75)

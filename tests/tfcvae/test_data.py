@@ -42,11 +42,8 @@ def test_batches_are_a_pure_function_of_seed_and_epoch():
     twice = first.epoch(0)  # as `fit` reads it outside TensorFlow: a batch to build the model, then all
     assert next(iter(twice)) and same(list(twice.as_numpy_iterator()), expected[0])
     assert not same(expected[0], expected[1])
-    assert not same(batches(TrainingData(examples(20), 6, seed=4, flip=True, crop=1), 0), expected[0])
-    orders = [
-        [label for _, labels in batches(TrainingData(examples(20), 20, seed), 0) for label in labels] for seed in (3, 4)
-    ]
-    assert orders[0] != orders[1]
+    other = batches(TrainingData(examples(20), 6, seed=4, flip=True, crop=1), 0)
+    assert not any(np.array_equal(a, b) for (_, a), (_, b) in zip(other, expected[0], strict=True))
 
 
 def test_an_epoch_holds_every_image_at_most_once():
@@ -89,11 +86,6 @@ def test_blur_makes_its_share_of_the_images_coarser_and_keeps_the_rest():
     np.testing.assert_allclose(blurred.mean(axis=(1, 2, 3)), images.mean(axis=(1, 2, 3)), atol=0.05)
 
 
-def test_without_augmentation_images_stay_as_they_are():
-    images = np.random.default_rng(0).random((4, 5, 5, 3), "float32")
-    assert np.array_equal(augment(tf.constant(images), tf.constant([0, 7], tf.int64)), images)
-
-
 def test_arrays_and_evaluation_data_keep_order_and_all_examples():
     images, labels = to_arrays(examples(20))
     assert images.shape == (20, 6, 6, 1) and images.dtype == "float32" and images.max() <= 1
@@ -118,8 +110,3 @@ def test_input_data_are_the_same_batches_as_inputs():
     plain, inputs = TrainingData(examples(20), 6, seed=3, crop=1), InputData(examples(20), 6, seed=3, crop=1)
     nested = [batch for (batch,) in inputs.epoch(1).as_numpy_iterator()]
     assert same(nested, batches(plain, 1))
-
-
-def test_no_pipeline_waits_for_autotuning():
-    for dataset in (InputData(examples(20), 6).epoch(0), evaluation_data(examples(20), 8)):
-        assert dataset.options().autotune.enabled is False

@@ -224,12 +224,6 @@ def test_two_judges_may_agree_on_less_than_either_reads():
     assert (result["accuracy"], result["agreed"], result["retention"]) == (2 / 4, 1 / 4, 1 / 4)
 
 
-def test_samples_are_scored_by_the_lower_judge_too():
-    model = Toy(decode=lambda z, labels: write_label(np.full_like(z, 0.2), labels))  # all dark
-    result = evaluate.sample_accuracy(model, {"judge": judge, "strict": strict}, per_class=5)
-    assert result == {"accuracy": 1 / 4, "per_class": [1, 0, 0, 0], "judges": {"judge": 1, "strict": 1 / 4}}
-
-
 def standardised(count):
     """Two features with a sample mean of 0 and a sample covariance of the identity, in every run of four."""
     corners = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) * np.sqrt(3 / 4)

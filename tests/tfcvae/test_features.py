@@ -2,9 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfcvae.features import FEATURE_NETWORKS, build_feature_classifier, feature_distance, feature_network
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
+from tfcvae.features import build_feature_classifier, feature_distance, feature_network
 
 SHAPE = (8, 8, 3)
 
@@ -79,9 +77,3 @@ def test_parameter_counts_and_cost():
     convolutions = [layer for layer in base.layers if isinstance(layer, keras.layers.Conv2D)]
     cost = sum(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape) for layer in convolutions)
     assert round(cost / 1e6) == 78
-
-
-def test_unknown_feature_network_lists_the_known():
-    assert sorted(FEATURE_NETWORKS) == ["base", "small", "tiny"]
-    with pytest.raises(ValueError, match="Unknown feature network. Choose one of: base, small, tiny. Received: 'big'"):
-        build_feature_classifier(SHAPE, 5, "big")

@@ -7,19 +7,12 @@ from tfcvae.data import TrainingData, to_arrays
 from tfcvae.judge import JUDGES, build_judge, frechet_distance, judge_features, predict_labels
 
 
-@pytest.mark.parametrize("image_shape", [(28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("name, layer", [("tiny", "stem_conv"), ("plain-tiny", "stage0_conv1_conv")])
-def test_logits_are_float32_under_mixed_precision(image_shape, name, layer):
+def test_logits_are_float32_under_mixed_precision(name, layer):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    judge = build_judge(image_shape, 7, name)
+    judge = build_judge((8, 8, 1), 7, name)
     assert judge.output_shape == (None, 7) and judge.outputs[0].dtype == "float32"
     assert judge.get_layer(layer).compute_dtype == "bfloat16"
-
-
-def test_unknown_judge_lists_the_known():
-    known = "base, plain-base, plain-small, plain-tiny, small, tiny"
-    with pytest.raises(ValueError, match=f"Unknown judge. Choose one of: {known}. Received: 'huge'"):
-        build_judge((28, 28, 1), 10, "huge")
 
 
 def multiply_adds(judge):
@@ -87,7 +80,3 @@ def test_frechet_distance_in_closed_form():
     mix = np.linalg.cholesky([[2, 1], [1, 2]]).T
     distance = frechet_distance(standardised(40, 2) @ mix, standardised(30, 2, 1) * [1, 2])
     assert distance == pytest.approx(4 + 5 - 2 * np.sqrt(10 + 2 * np.sqrt(12)))
-
-
-def test_frechet_distance_of_a_single_feature():
-    assert frechet_distance(standardised(20, 1) * 2, standardised(30, 1) * 5 + 1) == pytest.approx(9 + 1)

@@ -1,5 +1,3 @@
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -22,21 +20,13 @@ def test_integers_and_one_hot_vectors_give_the_rows_of_the_table(policy):
     assert np.array_equal(from_integers, expected)
 
 
-def test_embedding_inside_a_compiled_function_is_the_same():
-    embed = LabelEmbedding(4, 3)
-    labels = np.array([2, 0, 3], "int64")
-    assert np.allclose(tf.function(embed)(tf.constant(labels)), embed(labels))
-
-
 @pytest.mark.parametrize(
     "labels, message",
     [
         (np.array([0, 4]), r"in \[0, 4\). Received: 4"),
-        (np.array([-1, 2]), r"in \[0, 4\). Received: -1"),
         (np.array([1.5]), r"whole numbers in \[0, 4\). Received: 1.5"),
         (np.eye(5), r"one-hot vectors of shape \(batch, 4\). Received: shape=\(5, 5\)"),
         (np.zeros((2, 1), int), r"Received: shape=\(2, 1\)"),
-        (np.zeros((2, 4, 1)), r"Received: shape=\(2, 4, 1\)"),
         (np.int64(3), r"Received: shape=\(\)"),
     ],
 )
@@ -57,11 +47,6 @@ def test_an_unknown_label_is_nan_inside_a_compiled_function(xla):
     vectors = tf.function(embed, jit_compile=xla)(tf.constant([3, 4, -1, 0])).numpy()
     np.testing.assert_allclose(vectors[[0, 3]], embed(np.array([3, 0])), rtol=1e-6)
     assert np.isnan(vectors[[1, 2]]).all()
-
-
-def test_good_labels_come_back_as_arrays():
-    assert np.array_equal(check_labels([0, 3], 4), [0, 3])
-    assert check_labels(np.eye(4)[[1, 2]], 4).shape == (2, 4)
 
 
 def test_modulation_is_the_identity_at_first_then_scale_and_shift_of_each_channel():
@@ -91,9 +76,3 @@ def test_soft_bound_stays_below_its_limit_and_keeps_small_values_and_gradients()
     assert np.allclose(bounded, [-10, 10 * np.tanh(-0.1), 0, 0.01, 10 * np.tanh(1.5), 10], atol=1e-5)
     assert np.allclose(tape.gradient(bounded, x)[2], 1)
     assert soft_bound(tf.zeros(1, "float16"), 1.0).dtype == "float32"
-
-
-def test_layers_come_back_from_their_configuration():
-    embed = LabelEmbedding(4, 3, name="labels")
-    copy = LabelEmbedding.from_config(json.loads(json.dumps(embed.get_config())))
-    assert (copy.num_classes, copy.dim, copy.name) == (4, 3, "labels")

@@ -17,13 +17,6 @@ def image(*values):
     return np.array(values, "float32").reshape(1, 1, -1, 1)
 
 
-def test_the_known_likelihoods():
-    known = "bernoulli, bernoulli_grey, coupled_discretized_logistic, discretized_logistic, features, gaussian"
-    assert ", ".join(sorted(LIKELIHOODS)) == known
-    with pytest.raises(ValueError, match=f"Unknown likelihood. Choose one of: {known}. Received: 'poisson'"):
-        build_likelihood("poisson")
-
-
 def test_what_compares_with_papers_and_what_the_decoder_puts_out():
     built = {name: build_likelihood(name) for name in LIKELIHOODS}
     assert {name for name in built if not built[name].comparable} == {"bernoulli_grey", "features", "gaussian"}
@@ -99,8 +92,8 @@ def test_gaussian_by_hand_with_a_trained_sigma():
 
 
 # Raw log-scales of +-1e4 lie at the bounds: scales of e^-8 and e^2.
-@pytest.mark.parametrize("log_scale", [-1e4, -3.0, -1.0, 0.0, 3.0, 1e4])
-@pytest.mark.parametrize("location", [-3.0, -0.5, -0.49, 0.0, 0.123, 0.5, 0.7])
+@pytest.mark.parametrize("log_scale", [-1e4, -1.0, 0.0, 1e4])
+@pytest.mark.parametrize("location", [-3.0, -0.5, 0.123, 0.7])
 def test_discretized_logistic_probabilities_of_256_levels_sum_to_1(location, log_scale):
     parameters = np.tile(np.array([location, log_scale], "float32"), (256, 1)).reshape(256, 1, 1, 2)
     log_prob = build_likelihood("discretized_logistic").log_prob(LEVELS.reshape(256, 1, 1, 1), parameters)
@@ -176,11 +169,11 @@ def test_values_and_gradients_are_finite_for_extreme_parameters(name, extreme):
     assert np.isfinite(value).all() and np.isfinite(tape.gradient(value, parameters)).all()
 
 
-@pytest.mark.parametrize("policy, dtype", [("mixed_bfloat16", "bfloat16"), ("mixed_float16", "float16")])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_sums_are_float32_under_every_policy(name, policy, dtype):
+def test_sums_are_float32_under_every_policy(name, dtype):
     """128 x 128 x 3 terms: float16 cannot hold their sum, bfloat16 cannot count it."""
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(f"mixed_{dtype}")
     likelihood = build_likelihood(name)
     images = np.ones((2, 128, 128, 3), "float32")
     parameters = tf.zeros((2, 128, 128, likelihood.channels((128, 128, 3))), dtype)

@@ -50,11 +50,6 @@ def test_class_prior_is_linear_in_the_embedding_with_bounded_log_variance():
     assert not build_prior("standard", (2,), 1).trainable_variables
 
 
-def test_unknown_prior_lists_the_known():
-    with pytest.raises(ValueError, match="Unknown prior. Choose one of: class, standard. Received: 'flow'"):
-        build_prior("flow", (2,), 4)
-
-
 def test_free_bits_hold_each_unit_at_the_minimum_without_a_gradient():
     kl = tf.constant([[0.1, 0.5], [0.3, 0.7]])  # means 0.2 and 0.6
     with tf.GradientTape() as tape:

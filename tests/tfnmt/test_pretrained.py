@@ -11,8 +11,6 @@ from tfnmt import pretrained
 from tfnmt.model import Transformer
 from tfnmt.tokenizer import Tokenizer
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, while it saves
-
 TOKENS = np.array([[5, 6, 7, 2]])
 
 

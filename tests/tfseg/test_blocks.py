@@ -15,12 +15,6 @@ def run(model, image):
     return np.asarray(model(np.asarray(image, "float32")[None, ..., None]))[0, ..., 0]
 
 
-def test_the_known_blocks():
-    assert list(DOWN_BLOCKS) == ["maxpool", "strided"]
-    assert list(UP_BLOCKS) == ["transpose", "upsample"]
-    assert list(NORMALIZATIONS) == ["batch", "group", "layer", "sync_batch"]
-
-
 @pytest.mark.parametrize("registry, kind", [(DOWN_BLOCKS, "down block"), (UP_BLOCKS, "up block")])
 def test_unknown_block_is_an_error_that_lists_the_known(registry, kind):
     with pytest.raises(ValueError) as raised:
@@ -82,7 +76,7 @@ def test_conv_norm_relu_convolves_normalizes_rectifies():
     assert np.allclose(run(model, [[5, 7, 0], [3, 1, 0], [-1, 9, 0]]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("filters, groups", [(1, 1), (16, 16), (37, 1), (48, 24), (64, 32), (96, 32)])
+@pytest.mark.parametrize("filters, groups", [(1, 1), (37, 1), (48, 24), (96, 32)])
 def test_group_normalization_has_at_most_32_groups_that_divide_the_filters(filters, groups):
     assert NORMALIZATIONS["group"](filters, "norm").groups == groups
 
@@ -99,12 +93,6 @@ def test_group_and_layer_normalization_use_each_image_alone(normalization, axes)
 
 def test_without_normalization_convolutions_have_a_bias():
     model = as_model(double_conv, (4, 4, 3), filters=2, normalization=None, name="block")
-    assert [layer.name for layer in model.layers[1:]] == [
-        "block_conv1",
-        "block_conv1_relu",
-        "block_conv2",
-        "block_conv2_relu",
-    ]
     assert model.count_params() == (9 * 3 * 2 + 2) + (9 * 2 * 2 + 2)
 
 
@@ -113,12 +101,6 @@ def test_double_conv_drops_out_last_and_only_where_asked_to():
     assert with_dropout.layers[-1].name == "block_dropout" and with_dropout.layers[-1].rate == 0.25
     without = as_model(double_conv, (4, 4, 3), filters=2, name="block")
     assert without.layers[-1].name == "block_conv2_relu"
-
-
-def test_unknown_normalization_is_an_error_that_lists_the_known():
-    message = "Unknown normalization. Choose one of: batch, group, layer, sync_batch. Received: 'bath'"
-    with pytest.raises(ValueError, match=message):
-        conv_norm_relu(keras.Input((4, 4, 3)), 2, "bath")
 
 
 def test_upsampling_of_unknown_size_is_bilinear_and_compiles():

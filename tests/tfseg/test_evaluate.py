@@ -190,16 +190,6 @@ def test_trimap_merges_pet_and_border_or_takes_pet_alone_and_adds_the_three_clas
     assert evaluation.scores == pytest.approx(expected | same | three)
 
 
-def test_native_resolution_is_the_photo_s_own(as_examples):
-    """Probabilities .6 and 0 at 2 x 2, bilinear to 6 columns: .6 .6 .4 .2 0 0; of 3 columns of pet 2 are found."""
-    model = constant_model([[0.6, 0], [0.6, 0]])
-    trimap = np.full((4, 6), 2)
-    trimap[:, :3] = 1
-    evaluation = evaluate(model, as_examples((np.zeros((4, 6, 3)), trimap)), 2, "foreground")
-    assert evaluation.scores["iou_native"] == pytest.approx(2 / 3)
-    assert evaluation.scores["iou"] == 1  # at 2 x 2 the trimap is pet and background
-
-
 def test_native_resolution_pools_photos_of_different_sizes(as_examples):
     model = constant_model([[0.9, 0.1], [0.9, 0.1]])  # the left half of any photo
     whole, left = np.ones((8, 4)), np.full((2, 6), 2)
@@ -208,23 +198,6 @@ def test_native_resolution_pools_photos_of_different_sizes(as_examples):
     # found are 16 of 32 pixels and 6 of 6; at 2 x 2, 2 of 4 and 2 of 2
     scores = evaluate(model, photos, 2, "foreground").scores
     assert scores["iou_native"] == pytest.approx(22 / 38) and scores["iou"] == pytest.approx(4 / 6)
-
-
-def test_flip_changes_nothing_for_a_predictor_that_knows_no_left_and_right(photos, finder):
-    plain, flipped = (evaluate(finder, photos, 4, "foreground", flip) for flip in (False, True))
-    assert flipped.scores == plain.scores
-    assert np.array_equal(stack(flipped.predictions), stack(plain.predictions))
-
-
-def test_flip_averages_the_two_predictions(as_examples):
-    model = constant_model([[0.9, 0.9, 0, 0.3]] * 4)  # with its mirror image: .6 .45 .45 .6
-    images = np.zeros((1, 4, 4, 3), "float32")
-    averaged = predict_probabilities(model, images, flip=True)
-    assert np.allclose(averaged[0, ..., 0], [[0.6, 0.45, 0.45, 0.6]] * 4, atol=1e-6)
-    photo = as_examples((images[0], [[1, 2, 2, 1]] * 4))
-    plain, flipped = (evaluate(model, photo, 4, "foreground", flip) for flip in (False, True))
-    assert plain.scores["iou"] == pytest.approx(1 / 3)  # columns 0 and 1 against 0 and 3
-    assert flipped.scores["iou"] == flipped.scores["iou_native"] == 1
 
 
 def test_flip_shows_the_model_the_mirrored_image():

@@ -65,7 +65,6 @@ def test_what_is_no_mask_is_named(tmp_path):
     "found, names, values, ignore",
     [
         ([0, 255], ["background", "object"], (0, 255), None),
-        ([0, 1], ["background", "object"], (0, 1), 255),
         ([0, 1, 255], ["background", "object"], (0, 1), 255),
         ([0, 1, 2, 255], ["class 0", "class 1", "class 2"], (0, 1, 2), 255),
         ([3, 7, 300], ["class 3", "class 7", "class 300"], (3, 7, 300), 255),
@@ -109,11 +108,6 @@ def test_values_that_are_no_classes(found, named, message):
     with pytest.raises(ValueError, match=message) as error:
         find_coding(list(found), named)
     assert isinstance(error.value, UnknownValue) == ("none of" in message)
-
-
-def test_an_unknown_value_is_told_when_a_mask_is_read():
-    with pytest.raises(ValueError, match="the value 9, which is no class: 0 background, 1 object"):
-        find_coding([0, 1]).ids(np.array([[0, 9]]))
 
 
 def test_ids_are_saved_with_the_colours_of_their_classes(tmp_path):

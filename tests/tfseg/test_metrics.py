@@ -9,7 +9,6 @@ from tfseg.metrics import (
     ForegroundScores,
     class_ids,
     foreground_mask,
-    foreground_target,
 )
 
 
@@ -39,20 +38,6 @@ def test_scores_pool_the_pixels_of_all_images():
     )
 
 
-def test_per_image_iou_keeps_the_order():
-    assert np.array_equal(scored(FIRST, SECOND, FIRST).per_image_iou(), [1 / 2, 1 / 4, 1 / 2])
-
-
-def test_large_images_weigh_more_in_the_pooled_score_alone():
-    large, small = np.ones((30, 30)), np.ones((1, 1))
-    result = scored((large, large), (small, 0 * small)).result()
-    assert result["iou"] == pytest.approx(900 / 901) and result["per_image_iou"] == 0.5
-
-
-def test_without_a_border_nothing_is_excluded():
-    assert scored(FIRST[:2]).result()["iou_border_excluded"] == 2 / 4
-
-
 @pytest.mark.parametrize(
     "truth, prediction, expected",
     [
@@ -68,26 +53,8 @@ def test_perfect_wrong_and_empty_masks(truth, prediction, expected):
     assert scored((truth, prediction)).result() == dict(zip(names, expected, strict=True))
 
 
-def test_an_empty_image_counts_in_the_mean_over_images_but_not_in_the_pool():
-    result = scored(FIRST, ([[0]], [[0]])).result()
-    assert result["iou"] == 2 / 4 and result["per_image_iou"] == (2 / 4 + 1) / 2
-
-
 def test_everything_on_the_border_leaves_an_empty_union():
     assert scored(([[1, 1]], [[0, 1]], [[1, 1]])).result()["iou_border_excluded"] == 1
-
-
-def test_scores_agree_with_plain_numpy_on_random_masks():
-    random = np.random.default_rng(0)
-    truth, prediction, border = random.random((3, 4, 9, 7)) < 0.4
-    scores = scored(*zip(truth, prediction, border, strict=True))
-    both, either = truth & prediction, truth | prediction
-    result = scores.result()
-    assert result["iou"] == pytest.approx(both.sum() / either.sum())
-    assert result["dice"] == pytest.approx(2 * both.sum() / (truth.sum() + prediction.sum()))
-    assert result["pixel_accuracy"] == pytest.approx((truth == prediction).mean())
-    assert result["iou_border_excluded"] == pytest.approx((both & ~border).sum() / (either & ~border).sum())
-    assert np.allclose(scores.per_image_iou(), both.sum((1, 2)) / either.sum((1, 2)))
 
 
 def test_class_scores_from_one_confusion_matrix():
@@ -156,12 +123,6 @@ def test_keras_metric_of_two_classes_in_one_channel_is_that_of_the_foreground():
     assert scores.result()["per_class_iou"]["object"] == 1 / 2
 
 
-def test_keras_metrics_leave_out_a_class_that_does_not_occur():
-    metric = ClassIoU(3, ignore=None)
-    metric.update_state(np.array([[[0, 1]]]), np.eye(3, dtype="float32")[[[[0, 0]]]])
-    assert float(metric.result()) == pytest.approx((1 / 2 + 0) / 2)
-
-
 def test_foreground_mask_of_one_channel_lies_above_a_half():
     mask = foreground_mask(np.array([[[0.2], [0.5], [0.51], [1.0]]]))
     assert mask.dtype == bool and np.array_equal(mask, [[False, False, True, True]])
@@ -172,14 +133,6 @@ def test_foreground_mask_of_three_channels_is_decided_by_the_largest():
     probabilities = np.array([[[0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.1, 0.2, 0.7]]])
     assert np.array_equal(foreground_mask(probabilities), [[True, False, True]])
     assert np.array_equal(foreground_mask(probabilities, "pet"), [[True, False, False]])
-
-
-def test_what_each_policy_is_scored_under():
-    assert [foreground_target(policy) for policy in ("foreground", "pet", "trimap")] == [
-        "foreground",
-        "pet",
-        "foreground",
-    ]
 
 
 def batches(policy):
@@ -219,25 +172,17 @@ def test_keras_metric_under_trimap_counts_pet_and_border_or_pet_alone(target, ex
     assert float(metric.result()) == expected  # of the first four, 1 and 3 are right; of the pet ones, 1
 
 
-def test_keras_metric_forgets_when_reset():
+def test_keras_metric_is_reset_and_an_empty_union_is_1():
     metric = ForegroundIoU()
-    ones, zeros = np.ones((1, 2, 2, 1), "uint8"), np.zeros((1, 2, 2, 1), "uint8")
-    metric.update_state(ones, np.full((1, 2, 2, 1), -3.0))
+    zeros, found = np.zeros((1, 2, 2, 1), "uint8"), np.full((1, 2, 2, 1), 3.0)
+    metric.update_state(zeros, found)
     assert float(metric.result()) == 0
     metric.reset_state()
-    metric.update_state(ones, np.full((1, 2, 2, 1), 3.0))
-    assert float(metric.result()) == 1
-    metric.update_state(zeros, np.full((1, 2, 2, 1), 3.0))
-    assert float(metric.result()) == 0.5
-
-
-def test_keras_metric_of_an_empty_union_is_1_as_in_the_scores():
-    metric = ForegroundIoU()
-    metric.update_state(np.zeros((1, 2, 2, 1), "uint8"), np.full((1, 2, 2, 1), -3.0))
+    metric.update_state(zeros, -found)
     assert float(metric.result()) == 1
 
 
-@pytest.mark.parametrize("policy, target", [("pet", "foreground"), ("trimap", "foreground"), ("trimap", "pet")])
+@pytest.mark.parametrize("policy, target", [("pet", "foreground"), ("trimap", "pet")])
 def test_keras_metric_survives_its_configuration(policy, target):
     metric = ForegroundIoU(policy, target, name="foreground_iou")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
@@ -247,16 +192,3 @@ def test_keras_metric_survives_its_configuration(policy, target):
         for either in (metric, copy):
             either.update_state(targets, logits)
     assert float(copy.result()) == float(metric.result())
-
-
-def test_keras_metric_in_a_compiled_model():
-    keras.config.set_dtype_policy("mixed_float16")
-    inputs = keras.Input((6, 5, 1))
-    model = keras.Model(inputs, keras.layers.Conv2D(1, 1, kernel_initializer="ones", dtype="float32")(inputs))
-    model.compile(loss="mse", metrics=[ForegroundIoU()], jit_compile=False)
-    metric = ForegroundIoU()
-    for targets, logits in batches("foreground"):
-        metric.update_state(targets, logits)
-    targets, logits = (np.concatenate(part) for part in zip(*batches("foreground"), strict=True))
-    scores = model.evaluate(logits, targets, batch_size=4, verbose=0, return_dict=True)
-    assert scores["iou"] == pytest.approx(float(metric.result()), rel=1e-6)

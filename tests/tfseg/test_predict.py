@@ -52,12 +52,11 @@ def random_unet(disturb):
     return build
 
 
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("policy", ["foreground", "trimap"])
+@pytest.mark.parametrize("policy, flip", [("foreground", False), ("trimap", True)])
 def test_the_mask_is_the_one_that_the_evaluation_scores(random_unet, as_examples, policy, flip):
     """Photos larger and smaller than the model, upright and wide: against its own mask, each has an IoU of 1."""
     model = random_unet(TARGETS[policy])
-    for photo in (noise(61, 97), noise(200, 40), noise(20, 30), noise(1, 1)):
+    for photo in (noise(61, 97), noise(20, 30), noise(1, 1)):
         probability, mask = segment(model, photo, flip)
         assert probability.dtype == np.float32 and mask.dtype == bool
         assert probability.shape == mask.shape == photo.shape[:2]
@@ -74,16 +73,11 @@ def test_probabilities_come_back_bilinear_at_the_photo_s_size():
     assert np.array_equal(mask, [[1, 1, 0, 0, 0, 0]] * 4)
 
 
-@pytest.mark.parametrize("threshold, found", [(0, 4), (0.1, 3), (0.3, 3), (0.5, 2), (0.7, 1), (1, 0)])
+@pytest.mark.parametrize("threshold, found", [(0, 4), (0.1, 3), (0.5, 2), (1, 0)])
 def test_threshold(threshold, found):
     model = constant_model(certain([[0.1, 0.4], [0.6, 0.9]]))
     probability, mask = segment(model, noise(2, 2), threshold=threshold)
     assert np.count_nonzero(mask) == found and np.array_equal(mask, probability > threshold)
-
-
-def test_flip_averages_the_photo_and_its_mirror_image():
-    model = constant_model(certain([[0.9, 0.9, 0, 0.3]] * 4))
-    np.testing.assert_allclose(segment(model, noise(4, 4), flip=True)[0], [[0.6, 0.45, 0.45, 0.6]] * 4, atol=1e-6)
 
 
 def test_three_classes_merge_pet_and_border_against_the_background():
@@ -92,11 +86,6 @@ def test_three_classes_merge_pet_and_border_against_the_background():
     probability, mask = segment(model, noise(2, 2))
     np.testing.assert_allclose(probability, [[5 / 8, 5 / 8], [3 / 7, 1 / 9]], rtol=1e-5)
     assert np.array_equal(mask, [[1, 1], [0, 0]])
-
-
-def test_what_is_no_photo_is_an_error():
-    with pytest.raises(ValueError, match=r"A photo must be .* Received: uint8 \(0, 4, 3\)"):
-        segment(constant_model(certain([[0.5]])), np.zeros((0, 4, 3), np.uint8))
 
 
 def test_grey_transparent_and_float_photos_give_the_mask_of_their_rgb(random_unet):
@@ -224,20 +213,15 @@ def test_bare_operations_and_nested_models_load(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, content", [("a.keras", b"words"), ("a.keras", b""), ("a.h5", b"words"), ("a.txt", b"words")]
+    "name, content", [("cut.keras", None), ("a.keras", b"words"), ("a.h5", b"words"), ("a.txt", b"words")]
 )
 def test_a_file_that_is_no_model_is_named(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content or WEIGHTS.read_bytes()[:100_000])
     with pytest.raises(ValueError) as error:
         load_model(tmp_path / name)
     assert str(error.value).startswith(f"{tmp_path / name} is no model that Keras can load (")
     assert "\n" not in str(error.value) and len(str(error.value)) < len(str(tmp_path)) + 300
-
-
-def test_a_damaged_file_is_not_called_missing(tmp_path):
-    (tmp_path / "cut.keras").write_bytes(WEIGHTS.read_bytes()[:100_000])
-    with pytest.raises(ValueError, match=r"cut\.keras is no model that Keras can load \(cut short, or not written by"):
-        load_model(tmp_path / "cut.keras")
+    assert "such file" not in str(error.value)  # not called missing
 
 
 @pytest.mark.parametrize(
@@ -267,8 +251,13 @@ def test_a_model_of_several_outputs_is_refused(tmp_path):
 # The included weights
 
 
-def test_the_included_weights_are_those_of_their_record():
-    record, model = json.loads(WEIGHTS.with_suffix(".json").read_text()), load_model()
+@pytest.fixture(scope="module")
+def included():
+    return load_model()
+
+
+def test_the_included_weights_are_those_of_their_record(included):
+    record, model = json.loads(WEIGHTS.with_suffix(".json").read_text()), included
     assert model.count_params() == record["parameters"]
     assert model.input_shape[1:3] == (record["config"]["image_size"],) * 2
     assert record["test"]["iou"] > record["trivial"]["all_foreground"]["iou"]
@@ -290,8 +279,8 @@ DRAWN = {3: (0.9292, 0.4748), 16: (0.8647, 0.3520)}
 
 
 @pytest.mark.parametrize("index", DRAWN)
-def test_the_included_weights_find_the_same_animals_as_ever(index):
-    assert drawn_animal(load_model(), index) == pytest.approx(DRAWN[index], abs=0.004)
+def test_the_included_weights_find_the_same_animals_as_ever(included, index):
+    assert drawn_animal(included, index) == pytest.approx(DRAWN[index], abs=0.004)
 
 
 def test_permuted_weights_are_refused_and_would_find_other_animals(tmp_path, monkeypatch):

@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import keras
@@ -14,9 +13,6 @@ from tfseg.metrics import ForegroundScores
 from tfseg.targets import target_from_trimap
 from tfseg.unet import build_unet
 
-PAIRS = list(itertools.product(("maxpool", "strided"), ("transpose", "upsample")))
-POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-
 
 @pytest.fixture
 def own_blocks(monkeypatch):
@@ -29,9 +25,14 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, "float32")
 
 
-@pytest.mark.parametrize("down, up", PAIRS)
 @pytest.mark.parametrize(
-    "height, width, depth, filters, classes", [(6, 10, 1, 5, 3), (24, 40, 3, 3, 1), (16, 16, 4, 1, 2)]
+    "down, up, height, width, depth, filters, classes",
+    [
+        ("maxpool", "transpose", 6, 10, 1, 5, 3),
+        ("maxpool", "upsample", 24, 40, 3, 3, 1),
+        ("strided", "transpose", 16, 16, 4, 1, 2),
+        ("strided", "upsample", 8, 12, 2, 2, 1),
+    ],
 )
 def test_any_pair_of_blocks_at_any_depth_width_and_divisible_size(down, up, height, width, depth, filters, classes):
     model = build_unet((height, width, 3), classes, filters, depth, down, up)
@@ -45,7 +46,7 @@ def test_any_pair_of_blocks_at_any_depth_width_and_divisible_size(down, up, heig
     assert logits.shape == (2, height, width, classes) and np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("down, up", PAIRS)
+@pytest.mark.parametrize("down, up", [("maxpool", "transpose"), ("strided", "upsample")])
 def test_every_weight_takes_part(down, up):
     """Each kernel, bias and normalization weight has a gradient, so no block is left out of the network."""
     import tensorflow as tf
@@ -79,38 +80,6 @@ def test_assembly_against_a_network_worked_out_by_hand():
     painted = {side: np.kron(values, np.ones((side, side))) for side, values in largest.items()}
     expected = image[0, ..., 0] + 10 * (painted[2] + 10 * painted[4])
     assert np.allclose(np.asarray(model(image))[0, ..., 0], expected, rtol=1e-5)
-
-
-def test_layers_have_readable_names_in_order():
-    model = build_unet((8, 8, 3), filters=2, depth=1, dropout=0.1)
-    assert [layer.name for layer in model.layers] == [
-        "image",
-        "encoder1_conv1",
-        "encoder1_conv1_norm",
-        "encoder1_conv1_relu",
-        "encoder1_conv2",
-        "encoder1_conv2_norm",
-        "encoder1_conv2_relu",
-        "encoder1_dropout",
-        "down1_maxpool",
-        "bottleneck_conv1",
-        "bottleneck_conv1_norm",
-        "bottleneck_conv1_relu",
-        "bottleneck_conv2",
-        "bottleneck_conv2_norm",
-        "bottleneck_conv2_relu",
-        "bottleneck_dropout",
-        "up1_transpose",
-        "skip1",
-        "decoder1_conv1",
-        "decoder1_conv1_norm",
-        "decoder1_conv1_relu",
-        "decoder1_conv2",
-        "decoder1_conv2_norm",
-        "decoder1_conv2_relu",
-        "logits",
-    ]
-    assert model.name == "unet"
 
 
 def test_dropout_follows_the_two_deepest_blocks_alone():
@@ -189,8 +158,6 @@ def parameters_by_hand(filters, depth, down, up):
         (16, 5, "strided", "transpose", 8_572_273),
         (16, 5, "strided", "upsample", 9_445_233),
         (64, 4, "maxpool", "transpose", 31_049_409),
-        (64, 4, "strided", "transpose", 34_186_689),
-        (64, 4, "strided", "upsample", 37_668_289),
     ],
 )
 def test_parameter_counts(filters, depth, down, up, total):
@@ -199,24 +166,12 @@ def test_parameter_counts(filters, depth, down, up, total):
     assert model.count_params() == total
 
 
-def test_unknown_blocks_are_errors_that_list_the_known():
-    with pytest.raises(ValueError, match="Unknown down block. Choose one of: maxpool, strided. Received: 'avg'"):
-        build_unet(down="avg")
-    with pytest.raises(ValueError, match="Unknown up block. Choose one of: transpose, upsample. Received: None"):
-        build_unet(up=None)
-    message = "Unknown normalization. Choose one of: batch, group, layer, sync_batch. Received: 'bn'"
-    with pytest.raises(ValueError, match=message):
-        build_unet((8, 8, 3), filters=2, depth=1, normalization="bn")
-
-
 @pytest.mark.parametrize(
     "shape, depth, message",
     [
         ((120, 128, 3), 4, r"height must be divisible by 2\*\*depth = 16, .* halves it 4 times. Received: height=120"),
         ((128, 100, 3), 3, r"width must be divisible by 2\*\*depth = 8, .* Received: width=100"),
-        ((16, 16, 3), 5, r"height must be divisible by 2\*\*depth = 32, .* Received: height=16"),
         ((16, None, 3), 1, r"both be known, or neither. Received: input_shape=\(16, None, 3\)"),
-        ((0, 16, 3), 1, r"height must be divisible by 2\*\*depth = 2, .* Received: height=0"),
     ],
 )
 def test_other_sizes_are_errors_when_the_model_is_built(shape, depth, message):
@@ -224,31 +179,23 @@ def test_other_sizes_are_errors_when_the_model_is_built(shape, depth, message):
         build_unet(shape, depth=depth)
 
 
-@pytest.mark.parametrize("name, value", [("classes", 0), ("filters", 2.5), ("depth", 0), ("depth", -1)])
+@pytest.mark.parametrize("name, value", [("classes", 0), ("filters", 2.5)])
 def test_counts_below_one_or_broken_are_errors(name, value):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1. Received: {name}={value}"):
         build_unet(**{name: value})
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_dropout_outside_its_range_is_an_error(rate):
-    with pytest.raises(ValueError, match=r"dropout must lie in \[0, 1\). Received: dropout=" + str(rate)):
-        build_unet(dropout=rate)
-
-
 def test_own_blocks_take_one_line_and_work_with_the_others(own_blocks):
     DOWN_BLOCKS.register("average")(lambda x, filters, normalization, name: layers.AveragePooling2D(2, name=name)(x))
     UP_BLOCKS.register("nearest")(lambda x, filters, normalization, name: layers.UpSampling2D(2, name=name)(x))
-    for down, up in (("average", "nearest"), ("average", "transpose"), ("strided", "nearest")):
+    for down, up in (("average", "transpose"), ("strided", "nearest")):
         model = build_unet((8, 16, 3), filters=2, depth=2, down=down, up=up)
         assert model(noise(1, 8, 16, 3)).shape == (1, 8, 16, 1)
         kinds = {type(layer) for layer in model.layers}
         assert (layers.AveragePooling2D in kinds, layers.UpSampling2D in kinds) == (down == "average", up == "nearest")
-    with pytest.raises(ValueError, match="Choose one of: average, maxpool, strided. Received: 'avg'"):
-        build_unet(down="avg")
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_head_is_float32_under_any_policy(policy):
     keras.config.set_dtype_policy(policy)
     model = build_unet((8, 8, 3), filters=4, depth=1, up="upsample")
@@ -262,8 +209,14 @@ def test_head_is_float32_under_any_policy(policy):
     assert np.mean(np.asarray(rounded) != np.asarray(logits)) > 0.5
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("down, up", [("maxpool", "transpose"), ("strided", "upsample")])
+@pytest.mark.parametrize(
+    "policy, down, up",
+    [
+        ("float32", "maxpool", "transpose"),
+        ("mixed_bfloat16", "strided", "upsample"),
+        ("mixed_float16", "strided", "transpose"),
+    ],
+)
 def test_saved_model_predicts_the_same_without_custom_objects(tmp_path, monkeypatch, disturb, policy, down, up):
     keras.config.set_dtype_policy(policy)
     model = build_unet((16, 8, 3), classes=3, filters=2, depth=2, down=down, up=up, dropout=0.2)
