@@ -22,10 +22,13 @@ class ProjectLoop:
     """
 
     def __init__(self, model, workload):
-        self.model, self.data, self.numbers = model, workload.data(), itertools.count()
+        self.model, self.data, self.batch_size = model, workload.data(), workload.batch_size
+        for _ in self.data.epoch(0):  # fills the cache, as the first epoch of a training does
+            pass
+        self.numbers = itertools.count()
         self.stream = iter(self.data.epoch(next(self.numbers)))
         self.same = iter(self.data.epoch(0).take(1).cache().repeat())  # one batch for ever, at no cost
-        self.inputs, self.pick = workload.inputs(next(self.same))
+        self.inputs = workload.inputs(next(self.same))
         model.make_train_function()
         model.make_predict_function()
 
@@ -44,11 +47,11 @@ class ProjectLoop:
 
     def inference(self):
         """A prediction of one batch."""
-        np.asarray(self.pick(self.model.predict_function([(self.inputs,)])))
+        np.asarray(keras.tree.flatten(self.model.predict_function([(self.inputs,)]))[0])
 
     def rate(self, measure, seconds):
         """Images a second of one of the three."""
-        return rate(getattr(self, measure), self.data.batch_size, seconds)
+        return rate(getattr(self, measure), self.batch_size, seconds)
 
 
 class JaxLoop:
@@ -56,12 +59,15 @@ class JaxLoop:
     are there. What the step alone trains on lies on the device from the start."""
 
     def __init__(self, model, workload):
-        from experiments.harness.running.several_steps import SeveralSteps
+        from experiments.harness.running.several_steps import SeveralSteps, steps_per_call
 
-        self.model, self.data, self.several = model, workload.data(), SeveralSteps(model)
-        self.stream = itertools.chain.from_iterable(self.data.epoch(n).as_numpy_iterator() for n in itertools.count())
+        self.model, self.batch_size, data = model, workload.batch_size, workload.data()
+        for _ in data.epoch(0):
+            pass
+        self.several = SeveralSteps(model, steps_per_call(data))
+        self.stream = itertools.chain.from_iterable(data.epoch(n).as_numpy_iterator() for n in itertools.count())
         self.batch = next(self.stream)
-        self.inputs, self.pick = workload.inputs(self.batch)
+        self.inputs = workload.inputs(self.batch)
 
     def step(self):
         """The same batches for ever, on the device, as `SeveralSteps.run` takes them."""
@@ -74,14 +80,14 @@ class JaxLoop:
 
     def inference(self):
         """A prediction of one batch."""
-        np.asarray(self.pick(self.model.predict_on_batch(self.inputs)))
+        self.model.predict_on_batch(self.inputs)  # as arrays of NumPy
 
     def rate(self, measure, seconds):
         """Images a second."""
         import jax
 
         if measure == "inference":
-            return rate(self.inference, self.data.batch_size, seconds)
+            return rate(self.inference, self.batch_size, seconds)
         stacks, steps = getattr(self, measure)(), 0
 
         def is_over(done, loss):
@@ -92,7 +98,7 @@ class JaxLoop:
         started = time.perf_counter()
         self.several.run(stacks, is_over)
         jax.block_until_ready([weight.value for weight in self.model.weights])
-        return steps * self.data.batch_size / (time.perf_counter() - started)
+        return steps * self.batch_size / (time.perf_counter() - started)
 
 
 class PlainLoop:
@@ -107,16 +113,10 @@ class PlainLoop:
         self.model, self.data, self.batch_size = model, workload.plain_data(), workload.batch_size
 
     def rate(self, measure, seconds):
-        """Images a second."""
-        return fit_rate(self.model, self.data, self.batch_size, seconds)
-
-
-def fit_rate(model, data, batch_size, seconds):
-    """Images a second of `fit`, which ends with the first step after so many seconds."""
-    watch = _StopAfter(seconds)
-    started = time.perf_counter()
-    model.fit(data, verbose=0, shuffle=False, callbacks=[watch])
-    return watch.steps * batch_size / (time.perf_counter() - started)
+        """Images a second of `fit`, which ends with the first step after so many seconds."""
+        watch, started = _StopAfter(seconds), time.perf_counter()
+        self.model.fit(self.data, verbose=0, shuffle=False, callbacks=[watch])
+        return watch.steps * self.batch_size / (time.perf_counter() - started)
 
 
 class _StopAfter(keras.callbacks.Callback):

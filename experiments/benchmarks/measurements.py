@@ -35,13 +35,12 @@ class RowService:
     def build(self):
         """Builds the model and takes the first step of each kind; returns what is known of the setting then."""
         workload = make_workload(self.row.workload, self.sizes)
-        if self.row.loop == "project":
+        if self.row.loop == "plain":
+            model = workload.plain_model(**({} if self.row.xla == "auto" else {"jit_compile": self.row.xla}))
+            self.loop = PlainLoop(model, workload)
+        else:
             model = workload.model(self.row.xla)
             self.loop = (JaxLoop if self.machine.backend == "jax" else ProjectLoop)(model, workload)
-        else:
-            options = {} if self.row.xla == "auto" else {"jit_compile": self.row.xla}
-            model = workload.plain_model(**options)
-            self.loop = PlainLoop(model, workload)
         seconds = []
         for measure in self.row.measures:
             started = time.perf_counter()
@@ -49,7 +48,7 @@ class RowService:
             seconds.append(time.perf_counter() - started)
         return {
             "network": workload.name,
-            "unit": getattr(workload, "unit", "images"),
+            "unit": workload.unit,
             "image_shape": list(workload.image_shape),
             "batch_size": workload.batch_size,
             "parameters": model.count_params(),
@@ -65,17 +64,13 @@ class RowService:
     def memory(self):
         """Bytes: `start`, the framework's own before the model; `peak`, the most so far; `device_peak` on a GPU."""
         memory = {"start": self.start, "peak": peak_memory()}
-        if self.machine.device == "GPU":
-            memory["device_peak"] = _device_peak(self.machine.backend)
+        if self.machine.device == "GPU" and self.machine.backend == "jax":
+            import jax
+
+            memory["device_peak"] = jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
+        elif self.machine.device == "GPU":
+            memory["device_peak"] = tf.config.experimental.get_memory_info("GPU:0")["peak"]
         return memory
-
-
-def _device_peak(backend):
-    if backend == "tensorflow":
-        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    import jax
-
-    return jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
 
 
 class MachineService:
@@ -83,7 +78,7 @@ class MachineService:
 
     def __init__(self):
         self.machine = hardware.decide()
-        self.pipelines, self.products = {}, {}
+        self.products = {}
 
     def describe(self):
         """Dictionary: `hardware`, `versions`, and the `precisions` that it computes in."""
@@ -108,15 +103,16 @@ class MachineService:
 
     def prepare_pipeline(self, workload, sizes):
         """Fills the cache of a workload's input pipeline."""
-        data = make_workload(workload, sizes).data()
+        made = make_workload(workload, sizes)
+        data = made.data()
         stream = itertools.chain.from_iterable(data.epoch(number) for number in itertools.count())
         for _ in range(data.steps + 1):
             next(stream)
-        self.pipelines[workload] = lambda: next(stream), data.batch_size
+        self.read = lambda: next(stream), made.batch_size
 
-    def pipeline(self, workload, seconds):
-        """Images a second that a workload's input pipeline delivers alone."""
-        return rate(*self.pipelines[workload], seconds)
+    def pipeline(self, seconds):
+        """Images a second that this input pipeline delivers alone."""
+        return rate(*self.read, seconds)
 
 
 def _product(side, dtype, backend):

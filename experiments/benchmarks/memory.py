@@ -2,10 +2,17 @@
 
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+from experiments.benchmarks.processes import Child
+from experiments.harness.reporting import report
+
 MIB = 2**20
+
+READS = [(cache, photos) for cache in ("memory", "disk", "none") for photos in (500, 2000)]
+PHOTO_SIDES, IMAGE_SIZE = (375, 500), 256  # pixels: of a photo, as in Oxford-IIIT Pet, and of a training image
 
 
 def peak_memory():
@@ -25,15 +32,11 @@ class PipelineMemory:
     Args:
         cache: a name in `tfseg.data.CACHES`.
         count: number of photos.
-        image_size: side of the training images in pixels.
         folder: where `"disk"` caches.
     """
 
-    SIDES = (375, 500)  # of a photo, as in Oxford-IIIT Pet
-
-    def __init__(self, cache, count, image_size, folder):
-        self.options = {"cache": cache, "cache_folder": folder}
-        self.count, self.image_size = count, image_size
+    def __init__(self, cache, count, folder):
+        self.options, self.count = {"cache": cache, "cache_folder": folder}, count
 
     def measure(self):
         """Reads two epochs.
@@ -48,7 +51,7 @@ class PipelineMemory:
         for _ in examples.take(8):  # what decoding itself takes is not the cache's
             pass
         start = peak_memory()
-        data = TrainingData(examples, self.image_size, 8, "foreground", **self.options)
+        data = TrainingData(examples, IMAGE_SIZE, 8, "foreground", **self.options)
         for epoch in range(2):
             started = time.perf_counter()
             for _ in data.epoch(epoch):
@@ -64,11 +67,46 @@ class PipelineMemory:
         from tfseg.data import PARALLEL_CALLS
 
         random = np.random.default_rng(0)
-        image = tf.image.resize(random.integers(0, 256, (12, 16, 3)).astype("float32"), self.SIDES)
-        trimap = tf.image.resize(random.integers(1, 4, (12, 16, 1)).astype("uint8"), self.SIDES, method="nearest")
+        image = tf.image.resize(random.integers(0, 256, (12, 16, 3)).astype("float32"), PHOTO_SIDES)
+        trimap = tf.image.resize(random.integers(1, 4, (12, 16, 1)).astype("uint8"), PHOTO_SIDES, method="nearest")
         photo, mask = tf.io.encode_jpeg(tf.cast(image, tf.uint8)), tf.io.encode_png(trimap)
 
         def decode(_):
             return {"image": tf.io.decode_jpeg(photo, 3), "segmentation_mask": tf.io.decode_png(mask, 1)}
 
         return tf.data.Dataset.range(self.count).map(decode, PARALLEL_CALLS)
+
+
+def measure_pipeline_memory(progress):
+    """The memory of the input pipeline by cache and size of the dataset, each in a process of its own, for the record.
+
+    Args:
+        progress: a `round_robin.Progress`.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for cache, photos in READS:
+            with Child("experiments.benchmarks.memory:PipelineMemory", cache, photos, folder) as child:
+                rows.append({"cache": cache, "photos": photos, **child.call("measure")})
+            taken = (rows[-1]["peak"] - rows[-1]["start"]) / MIB
+            progress.say(f"input pipeline, cache {cache}, {photos} photos", f"{taken:.0f} MiB", taken=1)
+    return {"image_size": IMAGE_SIZE, "rows": rows}
+
+
+def tell_pipeline_memory(memory):
+    """Paragraphs on what the input pipeline takes, by kind of cache."""
+    caches = {}
+    for row in memory["rows"]:
+        caches.setdefault(row["cache"], []).append(row)
+    photos = [row["photos"] for row in next(iter(caches.values()))]
+    header = ["cache", *[f"MiB, {count:,} photos" for count in photos], "images/s, second epoch"]
+    rows = []
+    for cache, found in caches.items():
+        taken = [f"{(row['peak'] - row['start']) / MIB:,.0f}" for row in found]
+        rows.append([f"`{cache}`", *taken, f"{found[-1]['images_per_second']:,.0f}"])
+    text = (
+        f"What reading training data takes beyond TensorFlow itself, for datasets of different size, by `--cache` of "
+        f"`run_unet_matrix.py`: photos of 375 x 500 pixels, training images of {memory['image_size']} x "
+        f"{memory['image_size']}."
+    )
+    return ["### Memory of the U-Net's input pipeline", text, report.table(header, rows)]

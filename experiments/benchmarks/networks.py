@@ -8,15 +8,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiments.benchmarks.plan import unet_recipe
-from experiments.benchmarks.sentences import make_sentences
 from experiments.cvaes import training as cvae_training
-from experiments.cvaes.recipes import MODELS, SHAPES, make_recipe
+from experiments.cvaes.recipes import MODELS, SHAPES
+from experiments.cvaes.recipes import make_recipe as make_cvae_recipe
+from experiments.nmts import training as nmt_training
+from experiments.nmts.recipes import make_recipe as make_nmt_recipe
 from experiments.unets import training as unet_training
 from experiments.unets.recipes import TUTORIAL
 from experiments.unets.recipes import make_recipe as make_unet_recipe
 from tfcvae.data import TrainingData as LabelledTrainingData
 from tfcvae.model import CVAE
+from tfnmt.batches import Pairs, TrainingBatches
+from tfnmt.flops import count_flops as count_transformer_flops
+from tfnmt.model import Transformer
+from tfnmt.tokenizer import SPECIAL
 from tfseg.data import TrainingData
 from tfseg.flops import count_flops
 from tfseg.targets import TARGETS, target_from_trimap
@@ -24,10 +29,29 @@ from tfseg.tutorial import build_tutorial_unet
 from tfseg.unet import build_unet
 
 STEPS = 1_000_000  # of the one-cycle schedule, which no benchmark reaches the end of
-CVAE_BATCHES = 160  # in an epoch
+CVAE_BATCHES, NMT_BATCHES = 160, 64  # in an epoch
+SENTENCE = 24  # tokens, ends included: nine in ten of Multi30k's sentences are no longer
 
 
-class UNet:
+class Workload:
+    """A network and what it is trained on, by this project and by a plain program.
+
+    A subclass has `name`, `image_shape`, `batch_size`, and the methods
+        model(xla): the compiled model of this project.
+        data(): the data of this project, by epoch.
+        plain_model(**compile_options): the same network, compiled as a plain program does.
+        plain_data(): the same images as a plain program reads them, a dataset without end.
+        flops(model): of a forward pass of one image, or of one pair of sentences.
+    """
+
+    unit = "images"  # what is counted
+
+    def inputs(self, batch):
+        """What prediction takes of a training batch."""
+        return batch[0]
+
+
+class UNet(Workload):
     """A U-Net on noise.
 
     Args:
@@ -47,11 +71,9 @@ class UNet:
         self.trimaps = random.integers(1, 4, (count, stored, stored, 1), "uint8")
 
     def model(self, xla):
-        """The compiled model of this project."""
         return unet_training.build_model(self.recipe, 0, STEPS, xla=xla)
 
     def data(self):
-        """The data of this project, by epoch."""
         examples = {"image": self.images, "segmentation_mask": self.trimaps}
         return TrainingData(
             tf.data.Dataset.from_tensor_slices(examples),
@@ -62,7 +84,6 @@ class UNet:
         )
 
     def plain_model(self, **compile_options):
-        """The same network, compiled as a plain program does."""
         recipe, channels = self.recipe, TARGETS[self.recipe.target]
         if recipe.variant.is_tutorial:
             model = build_tutorial_unet(self.image_shape, recipe.filters, channels)
@@ -78,7 +99,6 @@ class UNet:
         return model
 
     def plain_data(self):
-        """The same images as a plain program reads them: no end."""
         size = self.image_shape[:2]
 
         def prepare(image, trimap):
@@ -89,15 +109,10 @@ class UNet:
         return data.map(prepare).batch(self.batch_size, drop_remainder=True).repeat()
 
     def flops(self, model):
-        """Of a forward pass of one image."""
         return count_flops(model)
 
-    def inputs(self, batch):
-        """What prediction takes of a training batch, and what it gives back: a tensor of `predict`'s outputs."""
-        return batch[0], lambda outputs: outputs
 
-
-class LabelledNoise:
+class LabelledNoise(Workload):
     """A conditional VAE on noise.
 
     Args:
@@ -115,16 +130,13 @@ class LabelledNoise:
         self.labels = random.integers(0, cvae_training.CLASSES, count)
 
     def model(self, xla):
-        """The compiled model of this project."""
         return cvae_training.build_model(self.recipe, self.image_shape, 0, STEPS, xla)
 
     def data(self):
-        """The data of this project, by epoch."""
         examples = tf.data.Dataset.from_tensor_slices({"image": self.images, "label": self.labels})
         return LabelledTrainingData(examples, self.batch_size, flip=self.recipe.flip)
 
     def plain_model(self, **compile_options):
-        """The same network, compiled as a plain program does."""
         recipe = self.recipe
         sizes = (recipe.latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
         model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes, conditioning=recipe.conditioning)
@@ -132,29 +144,66 @@ class LabelledNoise:
         return model
 
     def plain_data(self):
-        """The same images as a plain program reads them: no end."""
         data = tf.data.Dataset.from_tensor_slices((self.images, self.labels))
         data = data.map(lambda image, label: (tf.cast(image, tf.float32) / 255.0, label))
         return data.batch(self.batch_size, drop_remainder=True).repeat()
 
     def flops(self, model):
-        """Of a forward pass of one image."""
         return count_flops(model.encoder) + count_flops(model.decoder)
 
     def inputs(self, batch):
-        """What prediction takes of a training batch, and what it gives back: a tensor of `predict`'s outputs."""
-        return batch, lambda outputs: outputs["parameters"]
+        return batch
+
+
+class Sentences(Workload):
+    """A transformer on random tokens: all sentences of a batch are as long as it is wide, so that nothing is padding.
+
+    Args:
+        recipe: a `Recipe` of `nmts.recipes`.
+    """
+
+    unit = "sentences"
+
+    def __init__(self, recipe):
+        self.recipe, random = recipe, np.random.default_rng(0)
+        self.image_shape = (SENTENCE,)
+        self.name = f"Transformer, {recipe.layers} + {recipe.layers} blocks, d_model {recipe.width}, "
+        self.name += f"d_ff {recipe.feed_forward}"
+        rows = recipe.batch_tokens // SENTENCE
+        sides = random.integers(SPECIAL, recipe.vocabulary, (2, NMT_BATCHES * rows, SENTENCE - 1)).tolist()
+        self.pairs = Pairs(*sides, recipe.batch_tokens, widths=(SENTENCE,), least_rows=1)
+        self.batch_size = self.pairs.rows(SENTENCE)
+
+    def model(self, xla):
+        return nmt_training.build_model(self.recipe, self.recipe.vocabulary, 0, STEPS, xla)
+
+    def data(self):
+        return TrainingBatches(self.pairs)
+
+    def plain_model(self, **compile_options):
+        names = ("layers", "width", "heads", "feed_forward", "dropout")
+        model = Transformer(self.recipe.vocabulary, **{name: getattr(self.recipe, name) for name in names})
+        model.compile(keras.optimizers.Adam(), **compile_options)
+        return model
+
+    def plain_data(self):
+        batches = [self.pairs.batch(*batch) for (bucket,) in [self.pairs.batches()] for batch in bucket]
+        arrays = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+        return tf.data.Dataset.from_tensor_slices(arrays).batch(self.batch_size, drop_remainder=True).repeat()
+
+    def flops(self, model):
+        return count_transformer_flops(model, SENTENCE, SENTENCE)
 
 
 def make_workload(name, sizes):
     """A workload by its name in `benchmarks.plan.WORKLOADS`, as large as `sizes`, a `Sizes`, says."""
     if name == "unet":
-        return UNet(unet_recipe(sizes), sizes.unet_batches)
+        return UNet(sizes.unet_recipe(), sizes.unet_batches)
     if name == "article":
         return UNet(make_unet_recipe("cpu", TUTORIAL, {"image_size": sizes.image_size}), sizes.unet_batches)
     if name == "nmt":
-        return make_sentences(sizes.nmt_tokens)
+        return Sentences(make_nmt_recipe("multi30k", "assignment", "cpu", {"batch_tokens": sizes.nmt_tokens}))
     dataset = name.removeprefix("cvae-")
     model = next(name for name, recipe in MODELS[dataset].items() if recipe.likelihood != "features")
     elbo_alone = {"wrong_label_share": 0.0, "classifier_weight": 0.0, "average": 0.0}  # as the plain program has it
-    return LabelledNoise(make_recipe(dataset, model, sizes.cvae_preset, elbo_alone), dataset, model)
+    return LabelledNoise(make_cvae_recipe(dataset, model, sizes.cvae_preset, elbo_alone), dataset, model)

@@ -1,13 +1,12 @@
 """What the benchmark measures: its parts, the settings that take turns, and the sizes. Imports nothing heavy."""
 
 import hashlib
-import importlib.util
 import itertools
 import json
 import re
 from dataclasses import asdict, dataclass, replace
 
-from experiments.harness.running.errors import UserError
+from experiments.harness.running.recipe import setting
 from experiments.unets.recipes import PRESETS as UNET_PRESETS
 from experiments.unets.recipes import VARIANTS
 
@@ -25,93 +24,64 @@ much memory the U-Net's input pipeline takes."""
 
 PARTS = tuple(WORKLOADS)
 
-PEERS = ("torch",)
-"""Other frameworks whose U-Net can take turns with this project's, where they are installed."""
-
-PRESETS = {
-    "full": {"parts": PARTS, "settings": "all", "image_size": 128, "filters": 64, "turns": 3, "seconds": 4.0},
-    "quick": {
-        "parts": ("unet", "cvae"),
-        "settings": "default",
-        "image_size": 128,
-        "filters": 16,
-        "turns": 3,
-        "seconds": 0.5,
-    },
-}
-DEVICE_SIZES = {
-    "CPU": {"batch_size": 8, "unet_batches": 16, "cvae_preset": "cpu", "nmt_tokens": 1024},
-    "GPU": {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096},
-}
-"""What depends on the device, where the user says nothing."""
-
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """How much is measured: on a CPU, where nothing else is asked for, this. The article's U-Net keeps its own filters
+    and batch size."""
 
-    Attributes:
-        parts: names in `PARTS`.
-        settings: `"all"`: each precision, with and without XLA; `"default"`: only what this project trains with, and
-            Keras's defaults beside it.
-        image_size, filters, batch_size: of the U-Net; the article's keeps its own filters and batch size.
-        turns: how often each setting is timed, and `seconds` for how long each time; see `turn_seconds`.
-        unet_batches: in an epoch of the U-Net.
-        cvae_preset: a preset of `cvaes.recipes`, which sizes the conditional VAEs.
-        nmt_tokens: of a batch of the transformer, on each side.
-        peer: a name in `PEERS` whose U-Net takes turns too, or None.
-    """
-
-    parts: tuple
-    settings: str
-    image_size: int
-    filters: int
-    turns: int
-    seconds: float
-    batch_size: int
-    unet_batches: int
-    cvae_preset: str
-    nmt_tokens: int
-    peer: str | None = None
+    parts: tuple = setting(
+        PARTS,
+        f"any of {', '.join(PARTS)} (default: all; with --quick, unet and cvae)",
+        names=PARTS,
+        option={"nargs": "+", "metavar": "PART"},
+    )
+    settings: str = setting(
+        "all",
+        "all: each precision, with and without XLA; default: this project's choice and Keras's (default: all; with "
+        "--quick, default)",
+        names=("all", "default"),
+        option=True,
+    )
+    image_size: int = setting(128, "side of the U-Net's images in pixels (default: 128)", least=16, option=True)
+    filters: int = setting(
+        64, "channels of the U-Net's first level (default: 64; with --quick, 16)", least=1, option=True
+    )
+    batch_size: int = setting(8, "of the U-Net (default: 8, on a GPU 32)", least=1, option=True)
+    turns: int = setting(3, "how often each setting is timed (default: 3)", least=1, option=True)
+    seconds: float = setting(
+        4.0,
+        "length of a turn, one step at least; 0.4 times as long for conditional VAEs (default: 4; with --quick, 0.5)",
+        option=True,
+    )
+    peer: str | None = setting(
+        None, "another framework's U-Net takes turns too, where it is installed", names=("torch",), option=True
+    )
+    unet_batches: int = setting(16, "in an epoch of the U-Net", least=1)
+    cvae_preset: str = setting("cpu", "of `cvaes.recipes`, which sizes the conditional VAEs")
+    nmt_tokens: int = setting(1024, "of a batch of the transformer, on each side", least=1)
 
     def turn_seconds(self, workload):
         """Seconds of a turn; conditional VAEs, whose steps are short, need fewer."""
         return self.seconds * (0.4 if workload in WORKLOADS["cvae"] else 1.0)
 
-    def record(self):
-        """The sizes as a dictionary for `record.json`."""
-        return asdict(self) | {"parts": list(self.parts)}
+    def workloads(self):
+        """What the parts train."""
+        return [workload for part in self.parts for workload in WORKLOADS[part]]
+
+    def unet_recipe(self):
+        """The recipe of the U-Net: that of `mp-tr-bce`, as large as is asked for."""
+        own = {"image_size": self.image_size, "filters": self.filters, "batch_size": self.batch_size}
+        return replace(UNET_PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own)
 
 
-def make_sizes(preset, options, device):
-    """The sizes of a preset with the user's options.
-
-    Args:
-        preset: a name in `PRESETS`.
-        options: fields of `Sizes` that the user set.
-        device: `"CPU"` or `"GPU"`.
-    """
-    return Sizes(**{**DEVICE_SIZES[device], **PRESETS[preset], **options})
+ON_GPU = {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096}
+QUICK = {"parts": ("unet", "cvae"), "settings": "default", "filters": 16, "seconds": 0.5}
 
 
-def check(options):
-    """Refuses what can't be measured: an image size that the U-Nets can't take, a peer that is not installed."""
-    size, peer = options.get("image_size", 16), options.get("peer")
-    if size % 16:
-        raise UserError(f"--image-size must be divisible by 16, since the U-Nets halve it 4 times. Received: {size}")
-    if peer and importlib.util.find_spec(peer) is None:
-        raise UserError(f"--peer {peer}: that package is not installed here; install it, or leave the option out")
-
-
-def unet_recipe(sizes):
-    """The recipe of the U-Net that is measured: that of `mp-tr-bce`, as large as `sizes`, a `Sizes`, says."""
-    own = {"image_size": sizes.image_size, "filters": sizes.filters, "batch_size": sizes.batch_size}
-    return replace(UNET_PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own)
-
-
-def workloads(sizes):
-    """The workloads of the parts asked for."""
-    return [workload for part in sizes.parts for workload in WORKLOADS[part]]
+def make_sizes(device, quick=False, **options):
+    """The sizes for a device, `"CPU"` or `"GPU"`, with the user's options."""
+    return Sizes(**((ON_GPU if device == "GPU" else {}) | (QUICK if quick else {}) | options))
 
 
 @dataclass(frozen=True)
@@ -184,19 +154,19 @@ def native_precisions(device, capability=(0, 0), bfloat16=False):
     return ["float32", *[name for name, is_native in native.items() if is_native]]
 
 
-def folder_name(machine, preset, options):
+def folder_name(machine, sizes):
     """Where a machine's record lies: its name, and a tag where the command was not the plain one.
 
     Args:
         machine: dictionary with `device`, `name`, `cores` and `backend`.
-        preset: a name in `PRESETS`.
-        options: fields of `Sizes` that the user set.
+        sizes: a `Sizes`; a peer, which adds rows and changes none, makes no difference.
     """
-    slug = re.sub(r"\W+", "-", f"{machine['device']} {machine['name']} {machine['cores']} cores".lower()).strip("-")
-    slug += "-jax" * (machine["backend"] == "jax")
-    options = {name: value for name, value in options.items() if name != "peer"}  # which adds rows and changes none
-    if options:
-        slug += f"-{hashlib.sha256(json.dumps([preset, options], sort_keys=True).encode()).hexdigest()[:6]}"
-    elif preset != "full":
-        slug += f"-{preset}"
-    return slug
+    name = re.sub(r"\W+", "-", f"{machine['device']} {machine['name']} {machine['cores']} cores".lower()).strip("-")
+    name += "-jax" * (machine["backend"] == "jax")
+    sizes, plain = replace(sizes, peer=None), make_sizes(machine["device"])
+    if sizes == plain:
+        return name
+    if sizes == make_sizes(machine["device"], quick=True):
+        return f"{name}-quick"
+    changed = dict(asdict(sizes).items() - asdict(plain).items())
+    return f"{name}-{hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]}"

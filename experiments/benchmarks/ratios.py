@@ -25,50 +25,29 @@ def rate(step, amount, seconds):
     return steps * amount / (time.perf_counter() - started)
 
 
-def pipeline_share(step, together):
-    """What the input pipeline adds to the time of a training step, as a share of the step alone.
-
-    Turns are compared in pairs, which were measured right after one another, and the median pair counts.
-
-    Args:
-        step: images a second of training steps alone, one number a turn.
-        together: the same with the input pipeline.
-
-    Returns:
-        Float: 0.02 where each step takes 2 % longer; below 0 where noise exceeds the cost.
-    """
-    return median(alone / both - 1 for alone, both in zip(step, together, strict=False))
-
-
-def ceiling_share(images_per_second, forward_flops, ceiling):
-    """The share of the machine's ceiling that training steps reach.
-
-    Formula: `images/s * 3 * FLOPs of a forward pass of one image / FLOP/s of a matrix product`.
-
-    Args:
-        images_per_second: of training steps alone.
-        forward_flops: floating-point operations of a forward pass of one image.
-        ceiling: of the matrix product in the same precision, floating-point operations a second.
-    """
-    return images_per_second * FLOPS_OF_A_STEP * forward_flops / ceiling
-
-
-def summarise(row, ceilings):
+def summarise(row, forward_flops, ceilings):
     """What follows from a row's turns.
 
     Args:
-        row: dictionary with `precision`, `forward_flops` and `turns`: images a second by measure, one number a turn.
-        ceilings: floating-point operations a second by precision.
+        row: dictionary with `precision` and `turns`: images a second by measure, one number a turn.
+        forward_flops: floating-point operations of a forward pass of one image.
+        ceilings: of the machine's matrix product, floating-point operations a second by precision.
 
     Returns:
-        Dictionary: `images_per_second` by measure, the median turn's; `pipeline_share` and `ceiling_share`, where the
-        row has what they need.
+        Dictionary, with what the row's measures allow:
+            images_per_second: by measure, the median turn's.
+            pipeline_share: what the input pipeline adds to the time of a training step, as a share of the step alone:
+                0.02 where each step takes 2 % longer; below 0 where noise exceeds the cost. Turns are compared in
+                pairs, which were measured right after one another, and the median pair counts.
+            ceiling_share: of the ceiling that training steps reach:
+                `images/s of the step alone * 3 * FLOPs of a forward pass of one image / FLOP/s of a matrix product`.
     """
     turns = row["turns"]
     result = {"images_per_second": {measure: median(values) for measure, values in turns.items()}}
     if {"step", "together"} <= turns.keys():
-        result["pipeline_share"] = pipeline_share(turns["step"], turns["together"])
+        pairs = zip(turns["step"], turns["together"], strict=True)
+        result["pipeline_share"] = median(alone / both - 1 for alone, both in pairs)
     if "step" in turns and row["precision"] in ceilings:
-        speed = result["images_per_second"]["step"]
-        result["ceiling_share"] = ceiling_share(speed, row["forward_flops"], ceilings[row["precision"]])
+        flops = result["images_per_second"]["step"] * FLOPS_OF_A_STEP * forward_flops
+        result["ceiling_share"] = flops / ceilings[row["precision"]]
     return result

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from experiments.benchmarks.report_parts import decoding_part, memory_part, number
+from experiments.benchmarks.decoding import tell_decoding
+from experiments.benchmarks.memory import tell_pipeline_memory
 from experiments.harness.reporting import report
 from experiments.harness.running.runs import write_atomic
 
@@ -15,6 +16,8 @@ TITLES = {
     "cvae-cifar10": "Conditional VAE, CIFAR-10's shape",
     "nmt": "Transformer, sentences of 24 tokens",
 }
+
+XLA = {True: "on", False: "off", "auto": "as Keras chooses", "compile": "`torch.compile`", "eager": "eager"}
 
 PAGE_INTRODUCTION = """# Speed and memory
 
@@ -58,22 +61,20 @@ def benchmark_section(records, results_dir):
     Returns:
         Markdown.
     """
-    parts = [SECTION_INTRODUCTION]
-    parts += [short_table(records)] if _parts(records) else []
-    return "\n\n".join(parts + _outdated(records))
+    return f"{SECTION_INTRODUCTION}\n\n{short_table(records)}"
 
 
 def short_table(records):
     """One line a machine and network: what this project's setting there gains."""
     header = ["machine", "network", "this project", "images/s", "× plain", "× plain, other XLA"]
     header += ["of ceiling", "of ceiling in float32", "input pipeline"]
-    return report.table(header, [_short_row(*each) for each in _parts(records)], left=3)
+    rows = [_short_row(record, *each) for record in records for each in record["workloads"].items()]
+    return report.table(header, rows, left=3)
 
 
 def page(records):
     """`benchmark.md`: Markdown with a section a machine."""
-    sections = [_machine(record) for record in records if "workloads" in record]
-    return "\n\n".join([PAGE_INTRODUCTION, *sections, *_outdated(records)]) + "\n"
+    return "\n\n".join([PAGE_INTRODUCTION, *map(_machine, records)]) + "\n"
 
 
 def write_page(results_dir):
@@ -82,38 +83,6 @@ def write_page(results_dir):
     path = Path(results_dir) / "benchmark.md"
     write_atomic(path, page(records))
     return path
-
-
-def _parts(records):
-    return [(r, name, part) for r in records for name, part in r.get("workloads", {}).items()]
-
-
-def _outdated(records):
-    """A line on each record of an earlier version of the benchmark, which measured other things."""
-    return [
-        f"`{record['folder']}` was measured by an earlier version: run `python experiments/benchmark.py` again."
-        for record in records
-        if "workloads" not in record
-    ]
-
-
-def find(part, **wanted):
-    """The first row of a workload's part of a record with these values that did not fail, or None."""
-    for row in part["rows"]:
-        if "failed" not in row and all(row[key] == value for key, value in wanted.items()):
-            return row
-    return None
-
-
-def _short_row(record, name, part):
-    own, plain = find(part, default=True), find(part, xla="auto")
-    other = next((row for row in part["rows"] if row["loop"] == "plain" and row is not plain), None)
-    exact = find(part, loop="project", precision="float32", xla=record["hardware"]["xla"])
-    setting = f"{own['precision']}, XLA {_xla(own)}" if own else None
-    shares = [_percent(row and row.get("ceiling_share")) for row in (own, exact)]
-    speed = number(_speed(own)) if own else None
-    ratios = [_ratio(own, row) and f"{_ratio(own, row)} (XLA {_xla(row)})" for row in (plain, other)]
-    return [machine(record), TITLES[name], setting, speed, *ratios, *shares, _percent(own and own["pipeline_share"], 1)]
 
 
 def machine(record):
@@ -125,29 +94,77 @@ def machine(record):
     return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{backend}{tag}"
 
 
+# What a record says of one network; of a setting that failed, or was not measured, there are no figures.
+
+
+def find(part, **wanted):
+    """The rows of a workload's part of a record that have these values and did not fail."""
+    return [r for r in part["rows"] if "failed" not in r and all(r[key] == value for key, value in wanted.items())]
+
+
+def _first(rows):
+    return next(iter(rows), {})
+
+
+def _speed(row, measure="together"):
+    return row.get("images_per_second", {}).get(measure)
+
+
+def _ratio(row, base, measure="together"):
+    """How many times as fast one setting is as another."""
+    speed, other = _speed(row, measure), _speed(base, measure)
+    return f"{speed / other:.2f}" if speed and other else None
+
+
+def _percent(share, digits=0):
+    return None if share is None else f"{100 * share:.{digits}f} %"
+
+
+def number(value):
+    """Three significant digits, and more before the point: `0.0612`, `3.91`, `48.2`, `1,204`."""
+    if value is None:
+        return None
+    if value < 1:
+        return f"{value:.3g}"
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
 def _xla(row):
     """Whether XLA was on; of a row that failed early, whether it was to be."""
-    xla = row.get("xla_used", row["xla"])
-    return {True: "on", False: "off", "auto": "as Keras chooses", "compile": "`torch.compile`"}.get(xla, xla)
+    return XLA[row.get("xla_used", row["xla"])]
+
+
+def _short_row(record, name, part):
+    own, plain = _first(find(part, default=True)), find(part, loop="plain")
+    usual, other = (_first(r for r in plain if (r["xla"] == "auto") == is_usual) for is_usual in (True, False))
+    exact = _first(find(part, loop="project", precision="float32", xla=record["hardware"]["xla"]))
+    return [
+        machine(record),
+        TITLES[name],
+        f"{own['precision']}, XLA {_xla(own)}" if own else None,
+        number(_speed(own)),
+        *[(times := _ratio(own, row)) and f"{times} (XLA {_xla(row)})" for row in (usual, other)],
+        *[_percent(row.get("ceiling_share")) for row in (own, exact)],
+        _percent(own.get("pipeline_share"), 1),
+    ]
 
 
 def _machine(record):
     parts = [f"## {machine(record)}", f"{report.software(record)}. Made by:", report.code_block([record["command"]])]
     for name, part in record["workloads"].items():
-        parts.append(f"### {TITLES[name]}")
-        parts += _workload(part)
-    for name, write in (("decoding", decoding_part), ("pipeline_memory", memory_part)):
+        parts += [f"### {TITLES[name]}", *_workload(part)]
+    for name, write in (("decoding", tell_decoding), ("pipeline_memory", tell_pipeline_memory)):
         parts += write(record[name]) if record.get(name) else []
     return "\n\n".join(parts)
 
 
 def _workload(part):
     """Markdown of one network: what it is, a table of its settings, and what to read off it."""
-    gpu = any("device_peak" in row.get("memory", {}) for row in part["rows"])
+    on_gpu = any("device_peak" in row.get("memory", {}) for row in part["rows"])
     header = ["setting", "precision", "XLA", "images/s", "× plain", "step alone", "of ceiling", "input pipeline"]
-    header += ["inference, images/s", "first step, s", "peak device memory, MiB" if gpu else "peak memory, MiB"]
-    plain = find(part, xla="auto")
-    rows = [_row(row, plain, gpu) for row in part["rows"]]
+    header += ["inference, images/s", "first step, s", "peak device memory, MiB" if on_gpu else "peak memory, MiB"]
+    plain = _first(find(part, xla="auto"))
+    rows = [_row(row, plain, "device_peak" if on_gpu else "peak") for row in part["rows"]]
     failed = [row for row in part["rows"] if "failed" in row]
     notes = [f"{_setting(row)}, {row['precision']}, XLA {_xla(row)}, failed: {row['failed']}." for row in failed]
     return [_what(part), report.table(header, rows, left=3), *_reading(part), *notes]
@@ -162,80 +179,55 @@ def _what(part):
         f"{number(each['flops_per_second'] / GIGA)} GFLOP/s in {each['dtype']} ({each['side']} x {each['side']})"
         for each in part["ceilings"].values()
     )
-    flops = number(part["forward_flops"] / GIGA)
+    flops, pipeline = number(part["forward_flops"] / GIGA), part["pipeline"]["images_per_second"]
+    step = _speed(_first(find(part, default=True)), "step")
+    share = f", which is {step / pipeline:.1%} of a step of the setting in bold" if step else ""
     return (
         f"{part['network']}: {part['parameters']:,} parameters, {unit} of {shape}, batches of {part['batch_size']}, "
         f"{flops} GFLOPs a forward pass of one {unit[:-1]}. Matrix products: {ceilings}. "
-        f"The input pipeline alone: {number(part['pipeline']['images_per_second'])} {unit}/s{_unhidden(part)}."
+        f"The input pipeline alone: {number(pipeline)} {unit}/s{share}."
     )
 
 
-def _unhidden(part):
-    """What the input pipeline would add to a step of this project if nothing of it ran beside the step."""
-    steps = [row["images_per_second"]["step"] for row in part["rows"] if row["default"] and "failed" not in row]
-    if not steps:
-        return ""
-    return f", which is {steps[0] / part['pipeline']['images_per_second']:.1%} of a step of the setting in bold"
-
-
 def _setting(row):
-    if row["loop"] == "project":
-        return "**this project**" if row["default"] else "this project"
-    if row["loop"] == "torch":
-        return "PyTorch, channels last"
-    return "plain program, Keras's defaults" if row["xla"] == "auto" else "plain program"
+    names = {
+        "torch": "PyTorch, channels last",
+        "plain": "plain program" + ", Keras's defaults" * (row["xla"] == "auto"),
+    }
+    return names.get(row["loop"], "**this project**" if row["default"] else "this project")
 
 
-def _row(row, plain, gpu):
-    if "failed" in row:
-        return [_setting(row), row["precision"], _xla(row), "failed", *[None] * 7]
-    speeds = row["images_per_second"]
+def _row(row, plain, memory):
+    peak = row.get("memory", {}).get(memory)
     return [
         _setting(row),
         row["precision"],
         _xla(row),
-        number(_speed(row)),
+        "failed" if "failed" in row else number(_speed(row)),
         _ratio(row, plain),
-        number(speeds.get("step")),
+        number(_speed(row, "step")),
         _percent(row.get("ceiling_share")),
         _percent(row.get("pipeline_share"), 1),
-        number(speeds.get("inference")),
-        number(row["first_step_seconds"]),
-        f"{row['memory']['device_peak' if gpu else 'peak'] / MIB:,.0f}",
+        number(_speed(row, "inference")),
+        number(row.get("first_step_seconds")),
+        peak and f"{peak / MIB:,.0f}",
     ]
 
 
 def _reading(part):
-    """What this project's setting gains over each plain program, and whether some settings had fewer turns."""
-    own, text = find(part, default=True), []
-    plain = [row for row in part["rows"] if row["loop"] == "plain" and "failed" not in row]
+    """What this project's setting gains over each plain program, and over PyTorch's fastest setting."""
+    own, text = _first(find(part, default=True)), []
+    plain, peers = find(part, loop="plain"), find(part, loop="torch")
     if own and plain:
         chosen = {True: " (Keras's choice)", False: ""}
         gains = [f"{_ratio(own, row)} times with XLA {_xla(row)}{chosen[row['xla'] == 'auto']}" for row in plain]
         text.append(f"Images/s of the setting in bold against the plain program's: {', '.join(gains)}.")
-    peers = [row for row in part["rows"] if row["loop"] == "torch" and "failed" not in row]
     if own and peers:
-        best = max(peers, key=lambda row: row["images_per_second"]["step"])
-        ratio = own["images_per_second"]["step"] / best["images_per_second"]["step"]
+        best = max(peers, key=lambda row: _speed(row, "step"))
         setting = f"{best['precision']}, {_xla(best)}"
-        text.append(f"Step alone against {best['framework']} at its best ({setting}): {ratio:.2f} times.")
-    turns = [len(values) for row in part["rows"] if "failed" not in row for values in row["turns"].values()]
-    if turns and min(turns) < max(turns):
-        text.append(f"{max(turns)} turns each; where a single step takes much longer than a turn, one.")
+        ratio = _ratio(own, best, "step")
+        text.append(f"Step alone against {best['framework']} at its best ({setting}): {ratio} times.")
     return [" ".join(text)] if text else []
-
-
-def _speed(row):
-    return row["images_per_second"].get("together")
-
-
-def _ratio(row, base):
-    comparable = row and base and "failed" not in base and _speed(row)
-    return f"{_speed(row) / _speed(base):.2f}" if comparable else None
-
-
-def _percent(value, digits=0):
-    return None if value is None else f"{100 * value:.{digits}f} %"
 
 
 SECTIONS = (report.Section("benchmark", 9, benchmark_section, short_table),)

@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional
 
 from experiments.benchmarks.memory import peak_memory
-from experiments.benchmarks.plan import unet_recipe
 from experiments.benchmarks.ratios import rate
 
 
@@ -65,7 +64,7 @@ class TorchService:
     """
 
     def __init__(self, row, sizes):
-        self.row, self.recipe, self.start = row, unet_recipe(sizes), peak_memory()
+        self.row, self.recipe, self.start = row, sizes.unet_recipe(), peak_memory()
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as in TensorFlow

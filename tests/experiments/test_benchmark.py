@@ -1,5 +1,8 @@
 """What the benchmark measures, its arithmetic, and its processes taking turns."""
 
+import contextlib
+import copy
+import json
 import os
 import signal
 import subprocess
@@ -9,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from experiments.benchmark import overrides, parse_arguments
-from experiments.benchmarks import round_robin
+from experiments import benchmark
+from experiments.benchmark import parse_arguments
+from experiments.benchmarks import decoding, memory, round_robin
 from experiments.benchmarks.memory import MIB, peak_memory
-from experiments.benchmarks.plan import Row, check, folder_name, make_rows, make_sizes, native_precisions, workloads
+from experiments.benchmarks.plan import Sizes, folder_name, make_rows, make_sizes, native_precisions
 from experiments.benchmarks.processes import Child, ChildFailed
-from experiments.benchmarks.ratios import ceiling_share, pipeline_share, summarise
-from experiments.benchmarks.round_robin import Progress, Turns, count_turns
-from experiments.harness.running.errors import UserError
-from tests.experiments.sessions import quick
+from experiments.benchmarks.ratios import rate, summarise
+from experiments.harness.running.recipe import given
+from tests.experiments.sessions import run_here
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "experiments" / "benchmark.py"
 CPU = {"device": "CPU", "name": "AMD EPYC (TM)", "cores": 2, "precision": "mixed_bfloat16", "xla": False}
 CPU |= {"backend": "tensorflow"}
+MACHINE = CPU | {"precision": "float32", "gpus": 0, "reason": "as asked"}
 GPU = CPU | {"device": "GPU", "name": "Tesla", "xla": True}
 
 # Options
@@ -32,48 +35,45 @@ GPU = CPU | {"device": "GPU", "name": "Tesla", "xla": True}
     "options, line",
     [
         (["--parts", "gpu"], "error: argument --parts: invalid choice: 'gpu'"),
-        (["--turns", "0"], "error: argument --turns: must be at least 1, received 0"),
         (["--seconds", "-1"], "error: argument --seconds: must be at least 0, and finite, received -1"),
-        (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times. Rec"),
+        (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times"),
         (["--results", "file/x"], "error: Can't write to file/x: Not a directory."),
-        (["--peer", "mxnet"], "error: argument --peer: invalid choice: 'mxnet'"),
+        (["--peer", "torch"], "error: --peer torch: that package is not installed here"),
     ],
+    ids=str,
 )
-def test_options_that_cannot_work(tmp_path, options, line):
+def test_options_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
     (tmp_path / "file").write_text("")
-    done = quick(tmp_path, SCRIPT, *options)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith(line)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, out, err = run_here(monkeypatch, capfd, benchmark, *options)
+    assert (code, out) == (2, "") and err.startswith(line)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--peer torch: that package is not installed"):
-        check({"peer": "torch"})
-    check({"image_size": 32})
-
-
-def test_sizes_are_the_presets_the_devices_and_the_users():
-    assert overrides(parse_arguments([])) == {}
-    full = make_sizes("full", {}, "CPU")
+def test_sizes_are_the_devices_and_the_users():
+    assert given(parse_arguments([]), Sizes) == {}
+    full = make_sizes("CPU")
     assert (full.image_size, full.filters, full.batch_size, full.cvae_preset) == (128, 64, 8, "cpu")
-    assert workloads(full) == ["unet", "article", "cvae-mnist", "cvae-cifar10", "nmt"]
+    assert full.workloads() == ["unet", "article", "cvae-mnist", "cvae-cifar10", "nmt"]
     assert (full.turn_seconds("unet"), full.turn_seconds("cvae-mnist")) == (4.0, 1.6)
-    on_gpu = make_sizes("full", {"filters": 32}, "GPU")
+    on_gpu = make_sizes("GPU", filters=32)
     assert (on_gpu.filters, on_gpu.batch_size, on_gpu.cvae_preset) == (32, 32, "gpu")
     args = parse_arguments(["--quick", "--parts", "memory", "cvae", "--seconds", "0.25"])
-    assert overrides(args) == {"parts": ("cvae", "memory"), "seconds": 0.25}
-    assert make_sizes("quick", overrides(args), "CPU").settings == "default"
+    assert given(args, Sizes) == {"parts": ("cvae", "memory"), "seconds": 0.25}
+    assert make_sizes("CPU", quick=True, **given(args, Sizes)).settings == "default"
 
 
 def test_a_record_lies_under_the_machines_name_and_a_tag_of_what_is_not_plain():
-    assert folder_name(CPU, "full", {}) == "cpu-amd-epyc-tm-2-cores"
-    assert folder_name(CPU, "quick", {}) == "cpu-amd-epyc-tm-2-cores-quick"
-    tagged = {folder_name(CPU, preset, {"turns": turns}) for preset in ("full", "quick") for turns in (1, 2)}
-    assert folder_name(CPU | {"backend": "jax"}, "full", {"peer": "torch"}) == "cpu-amd-epyc-tm-2-cores-jax"
-    assert len(tagged) == 4 and folder_name(CPU, "full", {"turns": 1}) in tagged
-    assert all(name.startswith("cpu-amd-epyc-tm-2-cores-") and len(name) == 30 for name in tagged)
+    def name(machine=CPU, quick=False, **options):
+        return folder_name(machine, make_sizes(machine["device"], quick, **options))
+
+    assert name() == name(turns=3) == "cpu-amd-epyc-tm-2-cores"
+    assert name(quick=True) == "cpu-amd-epyc-tm-2-cores-quick"
+    assert name(GPU) == "gpu-tesla-2-cores"
+    assert name(CPU | {"backend": "jax"}, peer="torch") == "cpu-amd-epyc-tm-2-cores-jax"
+    tagged = {name(quick=quick, turns=turns) for quick in (False, True) for turns in (1, 2)}
+    assert len(tagged) == 4 and all(len(each) == len("cpu-amd-epyc-tm-2-cores-123456") for each in tagged)
 
 
 # Settings
@@ -94,7 +94,7 @@ def test_precisions_are_those_that_the_hardware_computes_in(device, capability, 
 
 
 def make(workload, settings, precisions, machine, peer=None):
-    return make_rows(workload, make_sizes("full", {"settings": settings, "peer": peer}, "CPU"), precisions, machine)
+    return make_rows(workload, make_sizes("CPU", settings=settings, peer=peer), precisions, machine)
 
 
 def settings(rows):
@@ -137,42 +137,63 @@ def test_under_jax_xla_is_always_on_and_a_peer_is_a_row_of_the_unet_alone():
 # Arithmetic
 
 
-def test_the_pipelines_share_is_the_median_of_pairs_of_turns():
-    assert pipeline_share([100.0], [80.0]) == 0.25
-    # 10 %, 0 %, 2 %: a busy machine in turn two halves both, and changes nothing
-    assert pipeline_share([110.0, 50.0, 102.0], [100.0, 50.0, 100.0]) == pytest.approx(0.02)
-    assert pipeline_share([110.0, 60.0], [100.0]) == pytest.approx(0.1)
-
-
-def test_a_step_is_three_forward_passes():
-    # 4 images/s of 50 GFLOPs forward are 600 GFLOP/s
-    assert ceiling_share(4, 50e9, 800e9) == 0.75
-
-
 def test_a_row_is_summarised_by_its_median_turns():
     turns = {"step": [4.0, 5.0, 4.0], "together": [4.0, 4.0, 3.2], "inference": [9.0, 1.0, 8.0]}
-    row = {"precision": "float32", "forward_flops": 10, "turns": turns}
-    assert summarise(row, {"float32": 160.0}) == {
+    row = {"precision": "float32", "turns": turns}
+    assert summarise(row, 10, {"float32": 160.0}) == {
         "images_per_second": {"step": 4.0, "together": 4.0, "inference": 8.0},
         "pipeline_share": 0.25,
-        "ceiling_share": 0.75,
+        "ceiling_share": 0.75,  # 4 images/s, three forward passes of 10 FLOPs each a step
     }
-    assert "ceiling_share" not in summarise(row, {"bfloat16": 160.0})
-    alone = {"precision": "float32", "forward_flops": 10, "turns": {"step": [4.0]}}  # a peer's
-    assert summarise(alone, {"float32": 160.0}) == {"images_per_second": {"step": 4.0}, "ceiling_share": 0.75}
-    assert summarise({"turns": {"together": [1.0, 9.0, 2.0]}}, {}) == {"images_per_second": {"together": 2.0}}
+    assert "ceiling_share" not in summarise(row, 10, {"bfloat16": 160.0})
+    alone = {"precision": "float32", "turns": {"step": [4.0]}}  # a peer's
+    assert summarise(alone, 10, {"float32": 160.0}) == {"images_per_second": {"step": 4.0}, "ceiling_share": 0.75}
+    assert summarise({"turns": {"together": [1.0, 9.0, 2.0]}}, 10, {}) == {"images_per_second": {"together": 2.0}}
+
+
+def test_the_pipelines_share_is_the_median_of_pairs_of_turns():
+    turns = {"step": [110.0, 50.0, 102.0], "together": [100.0, 50.0, 100.0]}
+    # 10 %, 0 %, 2 %: a busy machine in turn two halves both, and changes nothing
+    share = summarise({"precision": "float32", "turns": turns}, 10, {})["pipeline_share"]
+    assert share == pytest.approx(0.02)
+
+
+def test_rate_is_amount_by_time_and_at_least_one_step(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def step():
+        clock[0] += 2.0
+
+    assert rate(step, 8, 0) == 4.0 and clock[0] == 2.0
+    assert rate(step, 8, 5) == 4.0 and clock[0] == 8.0  # three steps of 2 s
+    assert rate(step, 8, 6) == 4.0 and clock[0] == 14.0
 
 
 # Turns
 
 
-class Scripted:
-    """In place of a child process: answers from a dictionary, and notes what it was asked."""
+class Scripted(contextlib.nullcontext):
+    """In place of a child process: gives answers that are written here, and notes what it was asked."""
 
     asked = []
+    answers = {
+        "describe": {"hardware": MACHINE, "versions": {"python": "3.11"}, "precisions": ["float32"]},
+        "prepare_product": {"side": 64, "dtype": "float32"},
+        "product": 2e9,
+        "prepare_pipeline": None,
+        "pipeline": 500.0,
+        "build": {
+            **{"network": "a net", "unit": "images", "image_shape": [8, 8, 3], "batch_size": 2, "parameters": 7},
+            **{"forward_flops": 1000, "xla_used": False, "first_step_seconds": 0.5},
+        },
+        "memory": {"start": 1, "peak": 2},
+    }
+    speeds = {"step": 1000.0, "together": 800.0, "inference": 4000.0}
 
-    def __init__(self, service, row=None, sizes=None):
-        self.row = row
+    def __init__(self, service, row=None, *_):
+        super().__init__(self)
+        self.service, self.row = service.rpartition(":")[2], row
 
     def wait(self):
         self.asked.append(("wait", str(self.row)))
@@ -182,71 +203,48 @@ class Scripted:
 
     def call(self, method, *arguments, limit=None):
         self.asked.append((method, str(self.row), *arguments))
-        if method == "pipeline":
-            return 500.0
-        if method == "product":
-            return 2e9
-        if method == "memory":
-            return {"start": 1, "peak": 2}
-        if method == "measure":
-            return self.measure(*arguments)
-        if self.row and self.row.xla is True:
+        if method == "build" and self.row.xla is True:
             raise ChildFailed("out of memory")
-        facts = {
-            "network": "a net",
-            "unit": "images",
-            "image_shape": [8, 8, 3],
-            "batch_size": 2,
-            "parameters": 7,
-            "forward_flops": 1000,
-        }
-        return facts | {"xla_used": False, "first_step_seconds": 0.5}
-
-    def measure(self, name, seconds):
-        if (self.row.loop, name) == ("plain", "together"):
-            time.sleep(2.5 * seconds)  # a step that long is not repeated
-        return {"step": 1000.0, "together": 800.0, "inference": 4000.0}[name]
+        if method != "measure":
+            return copy.copy(self.answers[method])
+        if self.service == "DecodingService":
+            return {"kept": [90.0, 100.0, 110.0], "recomputed": [10.0, 9.0, 11.0]}
+        if self.service == "PipelineMemory":
+            return {"start": MIB, "peak": 3 * MIB, "images_per_second": 20.0}
+        return self.speeds[arguments[0]]
 
 
-def test_settings_take_turns_and_a_failure_or_a_slow_step_is_one_rows_matter(monkeypatch, capsys):
-    monkeypatch.setattr(round_robin, "Child", Scripted)
+def test_settings_take_turns_and_a_failure_is_one_rows_matter(tmp_path, monkeypatch, capfd):
+    for module in (benchmark, round_robin, decoding, memory):
+        monkeypatch.setattr(module, "Child", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
-    sizes = make_sizes("full", {"parts": ("unet",), "turns": 3, "seconds": 0.01}, "CPU")
-    rows = make_rows("unet", sizes, ["float32"], CPU | {"precision": "float32"})
-    progress = Progress(count_turns(sizes, CPU | {"precision": "float32"}, ["float32"]))
-    products = {"float32": {"side": 64, "dtype": "float32"}}
-    part = Turns("unet", sizes, rows, products, Scripted("machine"), progress).run()
-
+    options = ["--parts", "unet", "decoding", "memory", "--seconds", "0.01", "--results", tmp_path]
+    code, out, err = run_here(monkeypatch, capfd, benchmark, *options)
+    assert (code, err) == (1, "") and "left: 0m00s" in out.splitlines()[-3]
+    (path,) = tmp_path.glob("benchmark/cpu-amd-epyc-tm-2-cores-*/record.json")
+    record = json.loads(path.read_text())
+    part = record["workloads"]["unet"]
     plain, plain_xla, own, own_xla = part["rows"]
     assert plain_xla["failed"] == own_xla["failed"] == "out of memory" and "failed" not in plain | own
-    assert plain["turns"] == {"together": [800.0]}
+    assert plain["turns"] == {"together": [800.0] * 3}
     assert own["turns"] == {"step": [1000.0] * 3, "together": [800.0] * 3, "inference": [4000.0] * 3}
     assert own["ceiling_share"] == pytest.approx(1000 * 3 * 1000 / 2e9) and own["pipeline_share"] == 0.25
     assert own["memory"] == {"start": 1, "peak": 2} and "memory" not in own_xla
     assert part["ceilings"]["float32"] == {"side": 64, "dtype": "float32", "turns": [2e9] * 3, "flops_per_second": 2e9}
     assert part["pipeline"]["images_per_second"] == 500.0 and part["parameters"] == 7
+    assert [row["tokens_per_second"] for row in record["decoding"]["rows"]] == 2 * [{"kept": 100.0, "recomputed": 10.0}]
+    assert [row["peak"] for row in record["pipeline_memory"]["rows"]] == 6 * [3 * MIB]
+    assert "### Decoding" in (tmp_path / "benchmark.md").read_text()
+    assert "](benchmark.md)" in (tmp_path / "summary.md").read_text()
 
     asked = [call[0] for call in Scripted.asked]
     assert asked.index("build") > max(n for n, call in enumerate(asked) if call == "wait")  # none imports meanwhile
     turn = [call[2:] for call in Scripted.asked if call[0] in ("pipeline", "product", "measure")]
     own_turn = [("step", 0.01), ("together", 0.01), ("inference", 0.01)]
-    machine = [("unet", 0.01), ("float32", 0.01)]
-    assert turn == [*machine, ("together", 0.01), *own_turn, *machine, *own_turn[::-1], *machine, *own_turn]
-    assert asked[-4:] == ["kill"] * 4
-    output = capsys.readouterr().out
-    assert "too slow for another turn" in output and "failed: out of memory" in output
-    assert output.splitlines()[-1].endswith("left: 0m00s")
-
-
-def test_time_left_goes_by_the_pace_so_far(monkeypatch, capsys):
-    clock = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    progress = Progress(5)
-    progress.say("a", "built")
-    clock[0] = 20.0
-    progress.say("a", "fast", taken=1)
-    progress.say("b", "failed", given_up=2)
-    assert capsys.readouterr().out.splitlines() == ["a | built", "a | fast | left: 1m20s", "b | failed | left: 0m40s"]
+    others = [(0.01,), ("float32", 0.01), ("together", 0.01)]  # the machine, and the plain program
+    assert turn[:18] == [*others, *own_turn, *others, *own_turn[::-1], *others, *own_turn]
+    killed = [call[1] for call in Scripted.asked if call[0] == "kill"]
+    assert killed == ["unet, plain loop, float32, XLA on", "unet, project loop, float32, XLA on"]
 
 
 # Processes
@@ -300,8 +298,3 @@ print(start / MIB, (grown - start) / MIB, (peak_memory() - start) / MIB)
     start, grown, kept = map(float, done.stdout.split())
     assert 3 < start < 100 and 99 < grown < 110 and 99 < kept < 110
     assert peak_memory() > len(ballast)
-
-
-def test_a_row_says_what_it_is():
-    assert str(Row("unet", "project", "float32", True)) == "unet, project loop, float32, XLA on"
-    assert str(Row("unet", "plain", "float32", "auto")) == "unet, plain loop, float32, Keras's defaults"

@@ -128,7 +128,6 @@ def test_the_page_holds_the_records_figures():
     assert (failed["images/s"], failed["XLA"], failed["of ceiling"]) == ("failed", "on", "–")
     assert "this project, mixed_bfloat16, XLA on, failed: out of memory." in text
     assert "plain program's: 2.50 times with XLA off (Keras's choice), 10.00 times with XLA on." in text
-    assert "turns each" not in text
 
 
 def test_a_peer_is_held_against_the_step_alone():
@@ -156,12 +155,6 @@ def test_the_pipelines_memory_is_told_by_cache_and_size():
     memory, none = table(benchmark_report.page([RECORD | {"folder": FOLDER}]), "cache")
     assert list(memory.values()) == ["`memory`", "230", "810", "150"]
     assert list(none.values()) == ["`none`", "180", "190", "150"]
-
-
-def test_settings_with_fewer_turns_are_pointed_out():
-    record = copy.deepcopy(RECORD) | {"folder": FOLDER}
-    record["workloads"]["unet"]["rows"][1]["turns"]["together"] = [0.5]
-    assert "3 turns each; where a single step takes much longer than a turn, one." in benchmark_report.page([record])
 
 
 def test_on_a_gpu_it_is_the_devices_memory():
@@ -206,12 +199,6 @@ def test_a_network_of_which_nothing_worked():
     assert "No setting worked." in benchmark_report.page([record])
     (line,) = table(benchmark_report.benchmark_section([record], RESULTS), "machine")
     assert list(line.values())[2:] == ["–"] * 7
-
-
-def test_a_record_of_an_earlier_version_is_named_and_not_read(tmp_path):
-    old = {"experiment": "benchmark", "folder": FOLDER, "rows": {}}
-    for text in (benchmark_report.page([old]), benchmark_report.benchmark_section([old], tmp_path)):
-        assert f"`{FOLDER}` was measured by an earlier version" in text
 
 
 def test_the_page_is_written_from_all_records_of_the_benchmark(tmp_path):

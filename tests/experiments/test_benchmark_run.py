@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from experiments import benchmark
+from experiments.benchmarks import memory
 from experiments.benchmarks.plan import Row, make_sizes
 from tests.experiments.sessions import Session, read, run_here
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(benchmark, "MEMORY_READS", [("memory", 800), ("disk", 800)])
+    monkeypatch.setattr(memory, "READS", [("memory", 800), ("disk", 800)])
     parts = ["--parts", "unet", "memory"]
     code, out, err = run_here(monkeypatch, capfd, benchmark, *SMALL, *parts, "--results", tmp_path)
     assert (code, err) == (0, "")
@@ -34,9 +35,9 @@ def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_
     assert (plain["loop"], own["loop"]) == ("plain", "project") and 0 < own["ceiling_share"] < 1
     assert {row["precision"] for row in part["rows"]} <= set(part["ceilings"])
     assert part["ceilings"]["float32"]["flops_per_second"] > 1e8
-    memory = {row["cache"]: row["peak"] - row["start"] for row in record["pipeline_memory"]["rows"]}
+    taken = {row["cache"]: row["peak"] - row["start"] for row in record["pipeline_memory"]["rows"]}
     images = 800 * 4 * 320**2  # bytes of what is kept for training at 256 pixels
-    assert memory["memory"] - memory["disk"] > 0.5 * images
+    assert taken["memory"] - taken["disk"] > 0.5 * images
     assert "### U-Net" in (tmp_path / "benchmark.md").read_text()
     assert "](benchmark.md)" in (tmp_path / "summary.md").read_text()
 
@@ -44,7 +45,7 @@ def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_
 def test_a_setting_under_xla():
     from experiments.benchmarks.measurements import RowService
 
-    sizes = make_sizes("quick", {"image_size": 16, "filters": 1, "batch_size": 2, "unet_batches": 2}, "CPU")
+    sizes = make_sizes("CPU", image_size=16, filters=1, batch_size=2, unet_batches=2)
     service = RowService(Row("unet", "project", "float32", True), sizes)
     assert service.build()["xla_used"] is True
     assert all(service.measure(name, 0) > 0 for name in service.row.measures)

@@ -221,15 +221,16 @@ def save_png(figure, path):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     image = Image.open(buffer).convert("RGB")
-    data = _png(image)
+    data = png_bytes(image)
     while len(data) > MAX_BYTES:
         palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
-        data = _png(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
+        data = png_bytes(image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG))
         image = image.reduce(2)
     write_atomic(path, data)
 
 
-def _png(image):
+def png_bytes(image):
+    """A `PIL.Image` as the content of a PNG file."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

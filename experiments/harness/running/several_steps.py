@@ -17,11 +17,14 @@ STEPS_PER_CALL = 16
 """On a GPU, about; on a CPU it is 1."""
 
 
-def steps_per_call(steps):
-    """How many of an epoch's steps a GPU takes at a time: near `STEPS_PER_CALL`, with the fewest left over, since what
-    is left over is compiled once more."""
+def steps_per_call(data):
+    """How many steps a call takes in training on `data`: on a GPU the data's `run`, the number of batches of one shape
+    that follow each other; without it, near `STEPS_PER_CALL`, with the fewest of an epoch left over, since what is left
+    over is compiled once more."""
+    if jax.default_backend() != "gpu":
+        return 1
     near = range(max(1, STEPS_PER_CALL // 2), STEPS_PER_CALL * 3 // 2 + 1)
-    return min(near, key=lambda count: (steps % count, abs(count - STEPS_PER_CALL)))
+    return getattr(data, "run", min(near, key=lambda count: (data.steps % count, abs(count - STEPS_PER_CALL))))
 
 
 class SeveralSteps:

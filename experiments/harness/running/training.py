@@ -203,12 +203,9 @@ def _assign(model, weights):
 def _epoch_runner(model, data):
     """What trains a model for an epoch: a function of the data, the epoch and `on_step` that returns the metrics."""
     if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
-        import jax
-
         from experiments.harness.running.several_steps import SeveralSteps, steps_per_call
 
-        on_gpu = jax.default_backend() == "gpu"  # `run`: how many batches of one shape follow each other
-        several = SeveralSteps(model, getattr(data, "run", steps_per_call(data.steps)) if on_gpu else 1)
+        several = SeveralSteps(model, steps_per_call(data))
 
         def run(data, epoch, on_step):
             watch = _Watch(epoch, data.steps, on_step)
