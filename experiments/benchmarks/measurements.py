@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from experiments.benchmarks.kernels import kernel_shares
 from experiments.benchmarks.loops import JaxLoop, PlainLoop, ProjectLoop
 from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.networks import make_workload
@@ -60,6 +61,12 @@ class RowService:
     def measure(self, name, seconds):
         """Images a second."""
         return self.loop.rate(name, seconds)
+
+    def kernels(self):
+        """Shares of a training step's time by kind of kernel; None where TensorFlow's CPU kernels don't take it."""
+        if self.machine.device != "CPU" or self.machine.backend == "jax" or self.row.xla is True:
+            return None
+        return kernel_shares(self.loop.step)
 
     def memory(self):
         """Bytes: `start`, the framework's own before the model; `peak`, the most so far; `device_peak` on a GPU."""

@@ -227,6 +227,9 @@ def _reading(part):
         setting = f"{best['precision']}, {_xla(best)}"
         ratio = _ratio(own, best, "step")
         text.append(f"Step alone against {best['framework']} at its best ({setting}): {ratio} times.")
+    if own.get("kernels"):
+        shares = ", ".join(f"{kind} {share:.0%}" for kind, share in own["kernels"].items() if share >= 0.005)
+        text.append(f"Where a step of the setting in bold spends its time: {shares}.")
     return [" ".join(text)] if text else []
 
 

@@ -112,6 +112,8 @@ class RoundRobin:
 
     def _finish(self, row, child):
         self.outcomes[row]["memory"] = child.call("memory")
+        if row.default:
+            self.outcomes[row]["kernels"] = child.call("kernels", limit=LIMIT)
 
     def _record(self):
         speeds = {precision: median(turns) for precision, turns in self.ceilings.items()}

@@ -5,8 +5,10 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from experiments.benchmarks import decoding, networks
+from experiments.benchmarks.kernels import kernel_shares, kind_of
 from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import Row, make_sizes
@@ -66,6 +68,21 @@ def test_decoding_is_measured_with_kept_keys_and_values_and_without(monkeypatch)
     speeds = decoding.DecodingService("float32", 2).measure(2)
     assert {name: len(found) for name, found in speeds.items()} == {"kept": 2, "recomputed": 2}
     assert min(min(found) for found in speeds.values()) > 0
+
+
+def test_a_steps_time_is_told_by_kind_of_kernel():
+    image, matrix = (tf.random.normal(shape) for shape in ((2, 32, 32, 8), (256, 256)))
+
+    @tf.function
+    def step(x, y):
+        return tf.nn.conv2d(x, tf.ones((3, 3, 8, 8)), 1, "SAME"), tf.matmul(y, y), x * x
+
+    step(image, matrix)
+    shares = kernel_shares(lambda: step(image, matrix)[0].numpy())
+    assert set(shares) >= {"convolutions", "matrix products", "elementwise and copies"}
+    assert min(shares.values()) >= 0 and sum(shares.values()) == pytest.approx(1)
+    kinds = {"_MklNativeFusedBatchNormV3": "normalization", "StatelessRandomUniformV2": "random numbers"}
+    assert {kernel: kind_of(kernel) for kernel in kinds} == kinds and kind_of("BiasAddGrad") == "sums and means"
 
 
 def test_a_step_trains_and_a_prediction_does_not(programs):

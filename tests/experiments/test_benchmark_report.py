@@ -40,6 +40,7 @@ DECODING = {
     "precision": "float32",
     "rows": [{"search": "greedy", "turns": {}, "tokens_per_second": {"kept": 1250.0, "recomputed": 100.0}}],
 }
+KERNELS = {"kernels": {"convolutions": 0.62, "elementwise and copies": 0.376, "random numbers": 0.004}}
 UNET = {
     "network": "U-Net, maxpool, transpose, 64 filters at the first level",
     "image_shape": [128, 128, 3],
@@ -55,7 +56,8 @@ UNET = {
         row("plain", "float32", "auto", [2.0]),
         row("plain", "float32", True, [0.5]),
         row("project", "float32", False, [2.6, 2.5, 9.0], ceiling_share=0.871, pipeline_share=0.04),
-        row("project", "mixed_bfloat16", False, [5.1, 5.0, 17], True, ceiling_share=0.822, pipeline_share=0.0123),
+        row("project", "mixed_bfloat16", False, [5.1, 5.0, 17], True, ceiling_share=0.822, pipeline_share=0.0123)
+        | KERNELS,
         {"loop": "project", "precision": "mixed_bfloat16", "xla": True, "default": False, "failed": "out of memory"},
     ],
 }
@@ -149,6 +151,11 @@ def test_a_peer_is_held_against_the_step_alone():
     )
     assert (compiled["step alone"], compiled["images/s"], compiled["× plain"]) == ("4.00", "–", "–")
     assert compiled["of ceiling"] == "64 %"
+
+
+def test_where_a_step_spends_its_time_is_told():
+    text = benchmark_report.page([RECORD | {"folder": FOLDER}])
+    assert "spends its time: convolutions 62%, elementwise and copies 38%." in text
 
 
 def test_the_pipelines_memory_is_told_by_cache_and_size():

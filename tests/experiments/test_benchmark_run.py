@@ -32,6 +32,7 @@ def test_a_run_measures_speed_and_memory_and_writes_record_page_and_summary(tmp_
         assert 100 * 2**20 < row["memory"]["start"] < row["memory"]["peak"] < 4 * 2**30
         assert row["xla_used"] is False  # Keras leaves XLA off on a CPU
     plain, own = part["rows"]
+    assert sum(own["kernels"].values()) == pytest.approx(1) and own["kernels"]["convolutions"] > 0.05
     assert (plain["loop"], own["loop"]) == ("plain", "project") and 0 < own["ceiling_share"] < 1
     assert {row["precision"] for row in part["rows"]} <= set(part["ceilings"])
     assert part["ceilings"]["float32"]["flops_per_second"] > 1e8
