@@ -71,7 +71,10 @@ DIGITS = replace(
 
 MODELS = {
     "multi30k": {"assignment": ASSIGNMENT, "small": replace(SMALL, dropout=0.3)},
-    "tatoeba": {"small": replace(SMALL, dropout=0.1, epochs=15), "assignment": ASSIGNMENT},
+    "tatoeba": {
+        "small": replace(SMALL, dropout=0.1, batch_tokens=2048, learning_rate=1.5e-3, epochs=15),
+        "assignment": ASSIGNMENT,
+    },
     "numbers": {"small": DIGITS},
 }
 """Models by dataset and name. A dataset's first is trained by default. `assignment` is the network that the project was
@@ -100,7 +103,7 @@ PRESETS = {
 }
 """What a preset changes in a model's recipe: `smoke` for tests (seconds); `gpu` has fewer shapes to compile."""
 
-CPU_EPOCHS = {"multi30k": {"assignment": 14}}
+CPU_EPOCHS = {"multi30k": {"assignment": 14}, "tatoeba": {"small": 8}}
 """Epochs under `cpu` where the model's own would take a day of 2 cores."""
 
 NUMBERS_SIZES = {"smoke": (400, 40, 40), "cpu": (50_000, 1_000, 2_000), "gpu": (200_000, 1_000, 2_000)}
