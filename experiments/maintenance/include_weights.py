@@ -14,10 +14,14 @@ so as `weights_stored`; its scores are those of the float32 weights.
 """
 
 import hashlib
+import io
 import json
 import sys
 import zipfile
 from pathlib import Path
+
+import h5py
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
@@ -25,10 +29,10 @@ sys.path.insert(0, str(ROOT))
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.maintenance.half_precision import in_float16  # noqa: E402
 from tfcvae import pretrained  # noqa: E402
 
 TOKENIZER = "tokenizer.json"
+WEIGHTS_IN_FILE = "model.weights.h5"  # of a `.keras` file
 MAX_MIB = 12  # a repository keeps every version for good
 
 
@@ -74,6 +78,49 @@ def _stored(weights, record, path, float16):
     if len(weights) > MAX_MIB * 2**20:
         raise UserError(too_large)
     return weights, record
+
+
+def in_float16(model):
+    """Stores the weights of a saved model in float16.
+
+    The model itself stays as it is: Keras casts what it reads to the type of each variable.
+
+    Args:
+        model: content of a `.keras` file.
+
+    Returns:
+        Content of the smaller file.
+
+    Raises:
+        ValueError: for weights that float16 can't hold.
+    """
+    old, new = zipfile.ZipFile(io.BytesIO(model)), io.BytesIO()
+    with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in old.infolist():
+            content = old.read(entry)
+            archive.writestr(entry, _halved(content) if entry.filename == WEIGHTS_IN_FILE else content)
+    return new.getvalue()
+
+
+def _halved(weights):
+    file = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as old, h5py.File(file, "w") as new:
+        new.attrs.update(old.attrs)
+        old.visititems(lambda name, item: _copy(name, item, new))
+    return file.getvalue()
+
+
+def _copy(name, item, new):
+    if isinstance(item, h5py.Group):
+        new.require_group(name).attrs.update(item.attrs)
+        return
+    values = item[()]
+    if item.dtype == np.float32:
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float16)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} holds numbers that float16 can't hold")
+    new.create_dataset(name, data=values).attrs.update(item.attrs)
 
 
 def networks_of(folder, record, name):

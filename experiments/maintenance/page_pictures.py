@@ -22,6 +22,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from experiments.harness.reporting.figures import png_bytes  # noqa: E402
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
@@ -178,11 +179,7 @@ def save_screenshot(driver, path):
     """Saves what the browser shows once nothing is being computed, in 256 colours."""
     settle(driver)
     image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
-    png = io.BytesIO()
-    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(
-        png, "PNG", optimize=True
-    )
-    runs.write_atomic(path, png.getvalue())
+    runs.write_atomic(path, png_bytes(image.quantize(256)))
     print(path)
 
 

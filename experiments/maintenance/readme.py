@@ -21,7 +21,6 @@ from experiments.harness.reporting import report  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
 from experiments.harness.running.runs import read_json, write_atomic  # noqa: E402
-from experiments.maintenance.included import included_table  # noqa: E402
 from experiments.maintenance.summary import sections  # noqa: E402
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -44,7 +43,7 @@ def fill(text, results):
     def table(match):
         head, folder, end = match.groups()
         if folder == "included":
-            return f"{head}\n{included_table(ROOT)}\n\n{end}"
+            return f"{head}\n{included_table()}\n\n{end}"
         run = [record for record in records if record["folder"].startswith(f"{folder}/")]
         if not run:
             raise UserError(f"a page asks for the table of {folder}, and {results} has no record of it.")
@@ -62,6 +61,45 @@ def _look_up(path, key):
         return reduce(lambda found, name: found[name], key.split("."), read_json(path))
     except (KeyError, TypeError):
         raise UserError(f"a page asks for {key} of {path}, which does not hold it.") from None
+
+
+def included_table():
+    """The models that come with the repository: what each does, how it scores on the test split, how large it is."""
+    rows = []
+    for library, describe in KINDS.items():
+        for path in sorted((ROOT / library / "weights").glob("*.keras")):
+            record = read_json(path.with_suffix(".json"))
+            if record["experiment"] in ("judge", "features"):
+                continue
+            mib = path.stat().st_size / 2**20
+            name = path.relative_to(ROOT).with_suffix("").as_posix()
+            kind, scores = describe(record)
+            does, data = f"{kind} `{record['variant']}`", f"`{record['dataset']}`"
+            rows.append([f"[`{name}`]({name}.json)", does, data, scores, f"{mib:.1f} MiB"])
+    return report.table(["weights", "what they do", "data", "on the test split", "size"], rows, left=4)
+
+
+def _unet(record):
+    test = record["test"]
+    return "photo to mask: U-Net", f"IoU {test['iou']:.3f}, at photo size {test['iou_native']:.3f}"
+
+
+def _cvae(record):
+    relabel = record["test"]["relabel"]
+    reading, style = relabel["readings"]["a"], relabel.get("style")
+    kept = f"images kept (retention) {reading['retention']:.1%}"
+    if style:  # of digits retention says little
+        kept = f"slant kept {style['slant']:.2f}, stroke thickness {style['stroke_thickness']:.2f} (correlation)"
+    return "image under any label: conditional VAE", f"wrong labels obeyed {reading['accuracy']:.1%}, {kept}"
+
+
+def _translator(record):
+    test = record["test"]
+    return "English to French: transformer", f"BLEU {test['bleu']:.1f}, chrF {test['chrf']:.1f}"
+
+
+KINDS = {"tfseg": _unet, "tfcvae": _cvae, "tfnmt": _translator}
+"""What a library's models do, and their scores, of a record."""
 
 
 def parse_arguments(argv=None):

@@ -18,6 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
+from experiments.harness.reporting.figures import png_bytes  # noqa: E402
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
@@ -90,10 +91,8 @@ def _smaller(output):
 
     data = output.get("data", {})
     if "image/png" in data:
-        png = io.BytesIO()
         image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
-        image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(png, "PNG", optimize=True)
-        data["image/png"] = base64.b64encode(png.getvalue()).decode()
+        data["image/png"] = base64.b64encode(png_bytes(image.quantize(256))).decode()
     return output
 
 

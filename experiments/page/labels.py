@@ -2,12 +2,13 @@
 
 import base64
 import html
-import io
 
 import gradio as gr
 import numpy as np
 from PIL import Image
 
+from experiments.harness.reporting import report
+from experiments.harness.reporting.figures import png_bytes
 from experiments.page import relabelling
 from experiments.page.photo import ONE_AT_A_TIME, photo_input, refuse
 from tfcvae import pretrained
@@ -84,9 +85,8 @@ def start(name):
     """All that changes with the dataset; its first test image goes in under its fourth label."""
     model = relabelling.load(name)
     names = model.class_names
-    image = (model.images[0], int(model.labels[0])) if len(model.images) else None
+    image = model.images[0], int(model.labels[0])
     moves = [gr.Slider(value=0, label=f"latent {n}") for n in model.moved]
-    moves += [gr.Slider(visible=False)] * (relabelling.MOVED - len(moves))
     ask = gr.Radio(choices=names, value=names[3 % len(names)])
     return relabelling.sheet(model.images, len(names)), image, ask, *moves, model.describe()
 
@@ -116,7 +116,7 @@ def send(name, chosen, asked, decoder_only, *moves):
         return None, None, "", ""
     image, true = chosen
     model = relabelling.load(name)
-    shown = model.under_every_label(image, true if decoder_only else None, moves[: len(model.moved)])
+    shown = model.under_every_label(image, true if decoder_only else None, moves)
     read_in, read_out = model.read(image[None]), model.read(shown)
     table = readings_table(model.class_names, true, asked, read_in, read_out)
     tiles = every_label(model.class_names, shown, read_out.values())
@@ -137,13 +137,14 @@ def readings_table(names, true, asked, read_in, read_out):
         return f"{names[best]} ({probabilities[best]:.0%})"
 
     image = "your picture" if true is None else f"the image ({names[true]})"
-    rows = [
-        f"| {judge} | {likeliest(read_in[judge][0])} | **{likeliest(read[asked])}** | "
-        f"{np.sum(read.argmax(axis=1) == np.arange(len(names)))} of {len(names)} |"
-        for judge, read in read_out.items()
-    ]
-    head = f"| judge | reads {image} as | reads it under {names[asked]} as | labels obeyed |"
-    return "\n".join([head, "| :-- | :-- | :-- | --: |", *rows])
+    rows = []
+    for judge, read in read_out.items():
+        obeyed = np.sum(read.argmax(axis=1) == np.arange(len(names)))
+        row = [judge, likeliest(read_in[judge][0]), f"**{likeliest(read[asked])}**", f"{obeyed} of {len(names)}"]
+        rows.append(row)
+    return report.table(
+        ["judge", f"reads {image} as", f"reads it under {names[asked]} as", "labels obeyed"], rows, left=3
+    )
 
 
 def every_label(names, images, readings):
@@ -160,6 +161,5 @@ def every_label(names, images, readings):
 
 
 def _data_url(image):
-    png = io.BytesIO()
-    Image.fromarray(relabelling.enlarge(image, 0)).save(png, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+    png = png_bytes(Image.fromarray(relabelling.enlarge(image, 0)))
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

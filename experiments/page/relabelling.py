@@ -27,7 +27,7 @@ class Relabeller:
     Attributes:
         class_names, shape: of the images.
         judges: `{name: keras.Model}`.
-        images, labels: test images `(n, *shape)` in [0, 1], and their labels `(n,)`; none where no sheet is included.
+        images, labels: test images `(n, *shape)` in [0, 1], and their labels `(n,)`.
         moved: indices of the latents that differ most between the test images, in the flattened latent.
     """
 
@@ -37,11 +37,8 @@ class Relabeller:
         self.judges = pretrained.load_judges(name)
         self.class_names, self.shape = self.record["class_names"], self.model.image_shape
         self.images, self.labels = read_samples(SAMPLES / f"{name}.png", self.shape)
-        size = int(np.prod(self.model.latent_shape))
-        self.moved = list(range(min(MOVED, size)))
-        if len(self.images):
-            means, _ = self.model.encode(self.images, self.labels)
-            self.moved = np.argsort(-means.reshape(len(means), -1).var(axis=0))[:MOVED].tolist()
+        means, _ = self.model.encode(self.images, self.labels)
+        self.moved = np.argsort(-means.reshape(len(means), -1).var(axis=0))[:MOVED].tolist()
 
     def describe(self):
         """One line about the model, from its record."""
@@ -99,9 +96,7 @@ def write_samples(path, images, labels, rows=5):
 
 
 def read_samples(path, shape):
-    """Images and labels of a sheet, row by row: float32 `(n, *shape)` in [0, 1] and int `(n,)`; none for no sheet."""
-    if not path.is_file():
-        return np.zeros((0, *shape), "float32"), np.zeros(0, int)
+    """Images and labels of a sheet, row by row: float32 `(n, *shape)` in [0, 1] and int `(n,)`."""
     height, width, channels = shape
     with Image.open(path) as image:
         sheet = np.asarray(image.convert("L" if channels == 1 else "RGB"), "float32") / 255
@@ -116,9 +111,7 @@ def tile_side(shape):
 
 
 def sheet(images, columns):
-    """Images side by side, twice as large, uint8 RGB; None for none."""
-    if not len(images):
-        return None
+    """Images side by side, twice as large, uint8 RGB."""
     tiles = np.stack(
         [np.pad(enlarge(image, 2 * len(image)), ((2, 2), (2, 2), (0, 0)), constant_values=255) for image in images]
     )

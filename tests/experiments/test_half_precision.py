@@ -7,7 +7,7 @@ import pytest
 
 from experiments.harness.running.errors import UserError
 from experiments.maintenance import include_weights
-from experiments.maintenance.half_precision import in_float16
+from experiments.maintenance.include_weights import in_float16
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from experiments.harness.running.errors import UserError
 from experiments.notebooks import execute as execute_script
 from experiments.notebooks.execute import FOLDER, NOTEBOOKS, execute
-from tests.experiments.sessions import ROOT, quick
+from tests.experiments.sessions import ROOT, run_here
 
 PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4, "unet_matrix": 3}
 SMOKE = {
@@ -132,10 +132,12 @@ def test_a_cell_that_raises_is_named_and_nothing_is_written(tiny):
     assert tiny.read_bytes() == before
 
 
-def test_a_notebook_that_is_not_there(tmp_path):
-    done = quick(tmp_path, FOLDER / "execute.py", "cvae_mnst")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: there are {', '.join(NOTEBOOKS)}. Received: cvae_mnst;")
-    done = quick(tmp_path, FOLDER / "execute.py", "--data-dir", "absent")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --data-dir absent is not a folder; create it, or leave the option out\n"
+def test_a_notebook_or_a_folder_that_is_not_there(monkeypatch, capfd):
+    code, out, err = run_here(monkeypatch, capfd, execute_script, "cvae_mnst")
+    assert (code, out) == (2, "") and err.startswith(f"error: there are {', '.join(NOTEBOOKS)}. Received: cvae_mnst;")
+    code, out, err = run_here(monkeypatch, capfd, execute_script, "--data-dir", "absent")
+    assert (code, out, err) == (
+        2,
+        "",
+        "error: --data-dir absent is not a folder; create it, or leave the option out\n",
+    )
