@@ -44,19 +44,13 @@ def main():
     machine = start(choice, args)
     if not machine:
         return 0
-    from experiments.cvaes import tuning as cvae_tuning
+    from experiments.cvaes.tuning import CVAETask
     from experiments.maintenance.summary import publish
     from experiments.searches.study import Study
 
     preset = pick_preset(args.preset, machine.device)
-    task = cvae_tuning.CVAETask(choice, model, preset, args.seed, machine, args.results)
-    study = Study(task, args, args.max_epochs or task.max_epochs(), role)
-    if args.dry_run:
-        return study.describe()
-    status = study.run(force=args.force)
-    if role != "worker":
-        publish(args.results)
-    return status
+    task = CVAETask(choice, model, preset, args.seed, machine, args.results)
+    return Study(task, args, role).run(publish)
 
 
 if __name__ == "__main__":

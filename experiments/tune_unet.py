@@ -38,17 +38,11 @@ def main():
         return 0
     from experiments.maintenance.summary import publish
     from experiments.searches.study import Study
-    from experiments.unets import tuning as unet_tuning
+    from experiments.unets.tuning import UNetTask
 
     preset = pick_preset(args.preset, machine.device, choice.name)
-    task = unet_tuning.UNetTask(choice, preset, args.seed, machine, own)
-    study = Study(task, args, args.max_epochs or task.max_epochs(), role)
-    if args.dry_run:
-        return study.describe()
-    status = study.run(force=args.force)
-    if role != "worker":
-        publish(args.results)
-    return status
+    task = UNetTask(choice, preset, args.seed, machine, own)
+    return Study(task, args, role).run(publish)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from tfcvae.data import InputData
 from tfcvae.likelihoods import build_likelihood
 from tfcvae.priors import PRIORS
 
-MAX_EPOCHS = {"smoke": 3, "cpu": 9, "gpu": 27}
-
 
 class CVAETask(Task):
     """Latent, label, prior, likelihood and training of a conditional VAE; the model's recipe is the rest.
@@ -31,6 +29,7 @@ class CVAETask(Task):
     """
 
     name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
+    longest = {"smoke": 3, "cpu": 9, "gpu": 27}
 
     def __init__(self, choice, model, preset, seed, machine, results):
         self.results = results
@@ -44,10 +43,6 @@ class CVAETask(Task):
         self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
         if self._likelihoods():
             del self.fixed["likelihood"]
-
-    def max_epochs(self):
-        """Epochs of the longest trial: the preset's, and no more than `cvae.py` trains."""
-        return min(MAX_EPOCHS[self.preset], max(3, self.recipe.epochs_for(self.data.sizes["train"])))
 
     def _likelihoods(self):
         """Those to choose from; none where only one compares, or where all are the same, as on grey images."""

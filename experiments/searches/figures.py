@@ -103,29 +103,26 @@ def _panel(axis, good, name, what, direction):
         axis.set_xlim(-0.5, len(labels) - 0.5)
     else:
         _scatter(axis, good, values, direction)
-        (_log_axis if what["log"] else _linear_axis)(axis, what["min"], what["max"])
+        _scale(axis, what["min"], what["max"], what["log"])
     axis.set_title(name, loc="left", fontsize=10)
     axis.tick_params(labelsize=8)
 
 
-def _log_axis(axis, low, high):
-    """The whole range, with ticks at 1, 3, 10, 30 and so on."""
-    exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    ticks = [n * 10.0**e for e in exponents for n in (1, 3)]
-    ticks = [tick for tick in ticks if low * 0.99 <= tick <= high * 1.01]
-    axis.set_xscale("log")
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.set_xticks([], minor=True)
-    margin = (high / low) ** 0.05
-    axis.set_xlim(low / margin, high * margin)
+def _scale(axis, low, high, log):
+    """The whole range of a number; on a logarithmic scale with ticks at 1, 3, 10, 30 and so on."""
+    from matplotlib import ticker
 
-
-def _linear_axis(axis, low, high):
-    from matplotlib.ticker import MaxNLocator
-
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    margin = 0.05 * (high - low)
-    axis.set_xlim(low - margin, high + margin)
+    if log:
+        axis.set_xscale("log")
+        margin = (high / low) ** 0.05
+        axis.set_xlim(low / margin, high * margin)
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 3)))
+        axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_locator(ticker.NullLocator())
+    else:
+        margin = 0.05 * (high - low)
+        axis.set_xlim(low - margin, high + margin)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(5))
 
 
 def _choice(value):

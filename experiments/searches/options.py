@@ -2,10 +2,10 @@
 
 import os
 import re
-from pathlib import Path
 
-from experiments.harness.running import hardware, runs
+from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
+from experiments.harness.running.start import add_run_options
 
 TUNERS = ("hyperband", "bayesian", "random")
 VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
@@ -13,11 +13,8 @@ VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_P
 
 def add_options(parser, presets, results):
     """Adds the options of a search to a parser; `results` is the default folder of all results."""
+    add_run_options(parser, presets, results, strategy=False)
     add = parser.add_argument
-    add("--data-dir", help="folder of prepared TFDS datasets (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)")
-    add(
-        "--preset", default="auto", choices=["auto", *presets], help="what is not tuned (default: by hardware and data)"
-    )
     add("--tuner", default="hyperband", choices=TUNERS, help="default: %(default)s")
     add("--trials", type=runs.whole(1), default=0, metavar="N",
         help="at most so many; more than before go on with a finished search "
@@ -26,11 +23,7 @@ def add_options(parser, presets, results):
     add("--max-failures", type=runs.whole(1), default=3, metavar="N",
         help="so many failed trials in a row end the search (default: %(default)s)")  # fmt: skip
     add("--seed", type=runs.whole(0), default=0, metavar="N", help="of choices, weights and data (default: 0)")
-    add("--precision", default="auto", choices=hardware.PRECISIONS)
-    add("--results", default=str(results), type=Path, metavar="DIR", help="default: the project's results/")
     add("--name", help="folder below tuning/ in the results (default: by model, data, preset and tuner)")
-    add("--force", action="store_true", help="search again what is already finished")
-    add("--dry-run", action="store_true", help="print what would be searched and how much work it is")
 
 
 def check_options(args):
@@ -60,6 +53,4 @@ def role():
     tuner, _, port = map(os.environ.get, VARIABLES)
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise UserError(f"KERASTUNER_ORACLE_PORT must be a port from 1 to 65535. Received: {port!r}")
-    if not re.fullmatch(r"[\w-]+", tuner):
-        raise UserError(f"KERASTUNER_TUNER_ID must consist of letters, digits, - and _. Received: {tuner!r}")
     return "chief" if "chief" in tuner else "worker"  # as Keras Tuner reads it

@@ -124,41 +124,18 @@ class Bayesian(_Durable, BayesianOptimizationOracle):
             return super().populate_space(trial_id)
 
 
-class _HyperbandPastFailures(HyperbandOracle):
-    """Promotes as many trials where some have failed, as long as there are so many good ones.
-
-    Keras Tuner waits until more trials are good than a round throws out. Of a round in which one fails, it promotes one
-    less, and so on down to the longest trainings.
-    """
+class Hyperband(_Durable, HyperbandOracle):
+    """Many short trials, of which the best are tried again for longer (Li et al. 2018)."""
 
     def populate_space(self, trial_id):
-        self._remove_completed_brackets()
-        for bracket in self._brackets:
-            number, rounds = bracket["bracket_num"], bracket["rounds"]
-            size = self._get_size(number, 0)
-            if len(rounds[0]) < size:
-                break
-            for n in range(1, len(rounds)):
-                past = [self.trials[info["id"]] for info in rounds[n - 1]]
-                usable = size - sum(trial.status == TrialStatus.FAILED for trial in past)
-                size = min(usable, self._get_size(number, n))
-                known = {info["past_id"] for info in rounds[n]}
-                good = [t for t in past if t.status == TrialStatus.COMPLETED and t.trial_id not in known]
-                if len(good) > usable - size:
-                    sign = -1 if self.objective.direction == "max" else 1
-                    return self._promote(min(good, key=lambda trial: sign * trial.score), trial_id, bracket, n)
-        return super().populate_space(trial_id)
-
-    def _promote(self, trial, trial_id, bracket, n):
-        number, values = bracket["bracket_num"], dict(trial.hyperparameters.values)
-        values |= {PROMOTED: trial.trial_id, EPOCHS: self._get_epochs(number, n)}
-        values |= {"tuner/initial_epoch": self._get_epochs(number, n - 1), "tuner/bracket": number, "tuner/round": n}
-        bracket["rounds"][n].append({"past_id": trial.trial_id, "id": trial_id})
-        return {"status": TrialStatus.RUNNING, "values": values}
-
-
-class Hyperband(_Durable, _HyperbandPastFailures):
-    """Many short trials, of which the best are tried again for longer (Li et al. 2018)."""
+        """As in Keras Tuner, but failed trials count as the worst: it waits for their scores, and so promotes fewer."""
+        failed = [trial for trial in self.trials.values() if trial.status == TrialStatus.FAILED]
+        for trial in failed:
+            trial.status, trial.score = TrialStatus.COMPLETED, -np.inf if self.objective.direction == "max" else np.inf
+        answer = super().populate_space(trial_id)
+        for trial in failed:
+            trial.status, trial.score = TrialStatus.FAILED, None
+        return answer
 
     def set_state(self, state):
         super().set_state(state | {"hyperband_iterations": self.hyperband_iterations})  # more may be asked for now

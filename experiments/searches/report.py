@@ -18,17 +18,7 @@ Searches by Keras Tuner. A trial's score is the best of its epochs on the valida
 no search looks at the test split. Every trial is a whole training of its own with the one-cycle schedule stretched over
 its epochs. Under Hyperband the best of many short trials are trained again for longer, from the start."""
 
-REQUIRED = (
-    "dataset",
-    "run",
-    "command",
-    "trials",
-    "config.objective",
-    "config.space",
-    "use",
-    "budget.trials",
-    "data.train",
-)
+REQUIRED = ("dataset", "run", "command", "trials", "config.objective", "config.space", "use", "budget.trials")
 
 SHOWN = 10  # trials of the ranked table
 
@@ -72,24 +62,23 @@ def trials_csv(record):
 
 
 def _search(record, results_dir):
-    return [
-        _facts(record),
-        report.code_block([record["command"]]),
-        _ranked_table(record),
-        _best(record),
-        _gain(record, results_dir),
-        report.picture(
-            results_dir,
-            f"{record['folder']}/{TRIALS}",
+    pictures = {
+        TRIALS: (
             f"Score of each trial, in the order in which they began, and the best so far ({record['run']})",
             "One dot a trial, in the order in which they began.",
         ),
-        report.picture(
-            results_dir,
-            f"{record['folder']}/{HYPERPARAMETERS}",
+        HYPERPARAMETERS: (
             f"Score against each hyperparameter, one panel each ({record['run']})",
             "The same dots against each hyperparameter.",
         ),
+    }
+    return [
+        _facts(record),
+        report.code_block([record["command"]]),
+        *_ranked(record),
+        _best(record),
+        _gain(record, results_dir),
+        *[report.picture(results_dir, f"{record['folder']}/{file}", *texts) for file, texts in pictures.items()],
     ]
 
 
@@ -119,24 +108,22 @@ def _facts(record):
     )
 
 
-def _ranked_table(record):
-    """The best trials and all failed ones."""
+def _ranked(record):
+    """The best trials in a table, and a list of those that failed."""
     names = list(record["config"]["space"])
     good = [trial for trial in record["trials"] if trial["status"] == "completed"]
     failed = [trial for trial in record["trials"] if trial["status"] != "completed"]
     digits = 4 if good and abs(good[0]["score"]) < 10 else 2
     header = ["rank", "trial", _title(record), "epochs", "best epoch", *names, "parameters", "training, s"]
-    rows = []
-    for rank, trial in enumerate(good[:SHOWN], 1):
-        count = f"{trial['parameters']:,}" if trial["parameters"] else None
-        values = [_cell(trial["hyperparameters"][name]) for name in names]
-        scores = [f"{trial['score']:.{digits}f}", trial["epochs"], trial["best_epoch"]]
-        rows.append([rank, trial["trial"], *scores, *values, count, f"{trial['seconds']:.0f}"])
-    parts = [report.table(header, rows, left=0)] if rows else []
-    if len(good) > SHOWN:
-        parts.append(f"{len(good) - SHOWN} more are in [{TABLE}]({record['folder']}/{TABLE}).")
-    parts += [f"- Trial {trial['trial']} failed: {trial['failure']}" for trial in failed]
-    return "\n\n".join(parts[: len(parts) - len(failed)] + ["\n".join(parts[len(parts) - len(failed) :])]).strip()
+    rows = [
+        [rank, trial["trial"], f"{trial['score']:.{digits}f}", trial["epochs"], trial["best_epoch"]]
+        + [_cell(trial["hyperparameters"][name]) for name in names]
+        + [f"{trial['parameters']:,}", f"{trial['seconds']:.0f}"]
+        for rank, trial in enumerate(good[:SHOWN], 1)
+    ]
+    more = f"{len(good) - SHOWN} more are in [{TABLE}]({record['folder']}/{TABLE})." if len(good) > SHOWN else ""
+    lost = [f"- Trial {trial['trial']} failed: {trial['failure']}" for trial in failed]
+    return [report.table(header, rows, left=0) if rows else "", more, "\n".join(lost)]
 
 
 def _cell(value):
@@ -160,29 +147,31 @@ def _gain(record, results_dir):
         same = (model["experiment"], field(model, "dataset")) == (what["experiment"], record["dataset"])
         if same and field(model, metric) is not None:
             models.setdefault(PurePosixPath(model["folder"]).parent, []).append(model)
-    tuned = [folder for folder, seeds in models.items() if any(file in str(field(s, "command")) for s in seeds)]
-    whole = [folder for folder in tuned if _is_trained_with(models[folder][0], record["best"])]
 
-    def measure(folder):
-        has_bits = field(models[folder][0], "test.bits_per_dim") is not None
-        return [field(models[folder][0], path) for path in COMPARE] + [has_bits]
+    def measure(seeds):
+        has_bits = field(seeds[0], "test.bits_per_dim") is not None
+        return [*(field(seeds[0], path) for path in COMPARE), has_bits]
 
-    def score(folder):
-        return statistics.fmean(field(seed, metric) for seed in models[folder])
+    def score(seeds):
+        return statistics.fmean(field(seed, metric) for seed in seeds)
 
-    rows, counts = [], []
-    for folder in sorted(models, key=score, reverse=what["objective"]["direction"] == "max"):
-        if measure(folder) in map(measure, tuned):
-            seeds = models[folder]
-            whose = "this search's" if folder in whole else "this search's, in part" if folder in tuned else "others"
-            images = report.over_seeds(seeds[:1], "images_seen", 0)
-            digits = 3 if abs(score(folder)) < 10 else 2
-            test = report.over_seeds(seeds, metric, digits)
-            count = report.over_seeds(seeds[:1], "parameters", 0)
-            rows.append([f"`{folder.name}`", f"`{folder.parent.name}`", whose, len(seeds), count, images, test])
-            counts.append(len(seeds))
-    if not rows:
+    def whose(seeds):
+        if not any(file in str(field(seed, "command")) for seed in seeds):
+            return "others"
+        return "this search's" + ", in part" * (not _is_trained_with(seeds[0], record["best"]))
+
+    tuned = [measure(seeds) for seeds in models.values() if whose(seeds) != "others"]
+    compared = [(folder, seeds) for folder, seeds in models.items() if measure(seeds) in tuned]
+    if not compared:
         return ""
+    compared.sort(key=lambda pair: score(pair[1]), reverse=what["objective"]["direction"] == "max")
+    rows = [
+        [f"`{folder.name}`", f"`{folder.parent.name}`", whose(seeds), len(seeds)]
+        + [report.over_seeds(seeds[:1], path, 0) for path in ("parameters", "images_seen")]
+        + [report.over_seeds(seeds, metric, 3 if abs(score(seeds)) < 10 else 2)]
+        for folder, seeds in compared
+    ]
+    counts = [len(seeds) for _, seeds in compared]
     title = (
         f"What it gains: trained models of `{record['dataset']}`, the best on test images first. A gain of the search "
         "is what remains between models that have seen as many images."

@@ -34,19 +34,19 @@ class Study:
     Args:
         task: a `searches.task.Task`.
         args: the command line, as `add_options` describes it.
-        max_epochs: epochs of the longest trial.
         role: what `searches.options.role` returned.
     """
 
-    def __init__(self, task, args, max_epochs, role):
-        self.task, self.args, self.max_epochs, self.role = task, args, max_epochs, role
+    def __init__(self, task, args, role):
+        self.task, self.args, self.role = task, args, role
+        self.max_epochs = args.max_epochs or task.max_epochs()
         space = task.space()
         self.config = {
             "experiment": task.name,
             "preset": task.preset,
             "tuner": args.tuner,
             "seed": args.seed,
-            "max_epochs": max_epochs,
+            "max_epochs": self.max_epochs,
             "objective": {"name": f"val_{task.monitor}", "direction": task.mode, "title": task.title},
             "space": describe_space(space),
             "fixed": task.fixed,
@@ -55,10 +55,8 @@ class Study:
         }
         self.tag = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:12]
         space.Fixed(TAG, self.tag)
-        objective = self.config["objective"]["name"]
-        self.oracle, self.plan = make_oracle(
-            args.tuner, objective, task.mode, space, max_epochs, args.trials, args.seed, args.max_failures
-        )
+        limits = (self.max_epochs, args.trials, args.seed, args.max_failures)
+        self.oracle, self.plan = make_oracle(args.tuner, f"val_{task.monitor}", task.mode, space, *limits)
         default = "-".join(filter(None, (task.name, task.choice.name, task.variant, task.preset, args.tuner)))
         parent = Path(args.results) / "tuning"
         replaces = args.force or (bool(args.name) and role == "worker")  # whose chief knows which search this is
@@ -74,12 +72,18 @@ class Study:
         print(f"{self.args.tuner}: {trials}, {sum(self.plan)} epochs and {images:,} training images in all.")
         print("Nothing was written.")
 
-    def run(self, force=False):
-        """Searches, then writes record and pictures; a worker only searches.
+    def run(self, publish):
+        """Searches, then writes record and pictures; a worker only searches, a dry run only describes.
+
+        Args:
+            publish: called with the folder of all results when they are written.
 
         Returns:
             Exit code: 1 where the search gave up after failures, or no trial ended well.
         """
+        if self.args.dry_run:
+            self.describe()
+            return 0
         if self.role == "worker":
             print("This process is a worker: it trains the trials that the chief hands out.", flush=True)
             with runs.lock(self.folder / WORK / os.environ["KERASTUNER_TUNER_ID"]):
@@ -87,7 +91,7 @@ class Study:
             print("No trials left. The chief writes the results.")
             return 0
         with runs.lock(self.folder):
-            if force:
+            if self.args.force:
                 for name in (runs.RECORD, f"{WORK}/oracle.json", BEST, TABLE, CONFIG, TRIALS, HYPERPARAMETERS):
                     (self.folder / name).unlink(missing_ok=True)
                 shutil.rmtree(self.folder / WORK, ignore_errors=True)
@@ -95,7 +99,9 @@ class Study:
                 runs.remove_temporary(self.folder)
             runs.write_json(self.folder / CONFIG, self.config)
             self._search()
-            return self._conclude()
+            status = self._conclude()
+        publish(self.args.results)
+        return status
 
     def _search(self):
         search = Search(self.oracle, self.folder / WORK, self._run_trial, self.tag, self.role)

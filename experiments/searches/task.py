@@ -8,13 +8,18 @@ class Task:
         name: of the experiment whose hyperparameters these are; `variant`: which of its models, where it has several.
         use: the command that takes what was found, but for `--hparams FILE`.
         monitor, mode, title: the validation metric to search by, `"max"` or `"min"`, and what to call it.
+        longest: epochs of the longest trial, by preset.
         choice, machine: a `datasets.Choice` and a `hardware.Hardware`.
-        preset: the preset's name.
+        preset, recipe: the preset's name, and the recipe that trials vary.
         data: has `sizes` and `record()`; its text is one line that says what it is.
         fixed: JSON-like: everything that shapes a trial and is not tuned.
     """
 
-    name, variant, use, monitor, mode, title = "", "", "", "", "max", ""
+    name, variant, use, monitor, mode, title, longest = "", "", "", "", "max", "", {}
+
+    def max_epochs(self):
+        """Epochs of the longest trial: the preset's, and no more than the recipe trains."""
+        return min(self.longest[self.preset], max(3, self.recipe.epochs_for(self.data.sizes["train"])))
 
     def space(self):
         """The `keras_tuner.HyperParameters` to tune."""

@@ -18,7 +18,6 @@ from tfseg.data import TrainingData, evaluation_data
 from tfseg.losses import LOSSES
 
 PLAIN = "none"  # a search space has no None
-MAX_EPOCHS = {"smoke": 3, "demo": 9, "cpu": 18, "gpu": 27}
 
 
 class UNetTask(Task):
@@ -33,6 +32,7 @@ class UNetTask(Task):
     """
 
     name, monitor, mode, title = "unet", "iou", "max", "val IoU"
+    longest = {"smoke": 3, "demo": 9, "cpu": 18, "gpu": 27}
 
     def __init__(self, choice, preset, seed, machine, own=None):
         self.choice, self.preset, self.seed, self.machine = choice, preset, seed, machine
@@ -45,10 +45,6 @@ class UNetTask(Task):
         self.recipe = on_data(recipe, self.data)
         variable = {"epochs", "images", *(hp.name for hp in self.space().space)}
         self.fixed = {name: value for name, value in self.recipe.record().items() if name not in variable}
-
-    def max_epochs(self):
-        """Epochs of the longest trial: the preset's, and no more than the matrix trains."""
-        return min(MAX_EPOCHS[self.preset], max(3, self.recipe.epochs_for(self.data.sizes["train"])))
 
     def space(self):
         space, filters = keras_tuner.HyperParameters(), self.recipe.filters

@@ -10,18 +10,16 @@ import pytest
 from experiments import tune_cvae
 from experiments.cvaes.recipes import Recipe, make_recipe
 from experiments.harness.running import hardware
-from tests.experiments.sessions import ROOT, quick, run_here
+from tests.experiments.sessions import run_here
 
-SCRIPT = ROOT / "experiments" / "tune_cvae.py"
 BASE = shlex.split("--preset smoke --data glyphs --precision float32")
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
 
 
-def test_a_model_of_another_dataset_is_refused_at_once(tmp_path):
-    done = quick(tmp_path, SCRIPT, "--data", "glyphs", "--model", "density")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: --model must be one of standard for glyphs. Received: density\n"
+def test_a_model_of_another_dataset_is_refused_at_once(monkeypatch, capfd):
+    code, out, err = run_here(monkeypatch, capfd, tune_cvae, "--data", "glyphs", "--model", "density")
+    assert (code, out, err) == (2, "", "error: --model must be one of standard for glyphs. Received: density\n")
 
 
 class Images:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
-from experiments.searches.figures import best_so_far, draw_pictures
+from experiments.searches.figures import draw_pictures
 from experiments.searches.folder import choose_folder
 from experiments.searches.report import trials_csv, tuning_section
 
@@ -184,11 +184,6 @@ def test_pictures_are_small_and_not_blank(tmp_path, scores):
     for path in paths:
         assert path.stat().st_size < 200_000
         assert np.asarray(Image.open(path).convert("L")).std() > 5
-
-
-def test_best_so_far():
-    np.testing.assert_array_equal(best_so_far([3, 5, 4, 6], "max"), [3, 5, 5, 6])
-    np.testing.assert_array_equal(best_so_far([3, 5, 2, 6], "min"), [3, 3, 2, 2])
 
 
 # Folders
