@@ -4,6 +4,7 @@ import importlib
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from urllib.parse import unquote
@@ -146,6 +147,21 @@ def test_every_command_can_be_given(page, capfd):
             pytest.fail(f"{command}: {capfd.readouterr().err}")
 
 
+SCRIPTS = [path for path in (ROOT / "experiments").rglob("*.py") if "def parse_arguments(" in path.read_text()]
+MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SCRIPTS]
+
+
+def test_scripts_know_their_options_before_they_import_anything_slow():
+    code = f"""
+import importlib, sys
+for name in {MODULES}:
+    importlib.import_module(name)
+print({{"tensorflow", "tensorflow_datasets", "keras", "jax", "matplotlib"}} & set(sys.modules) or "none")
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "none\n"
+
+
 @pytest.fixture(scope="module")
 def options():
     """The options of all scripts."""
@@ -155,13 +171,11 @@ def options():
         found.update(option for action in parser._actions for option in action.option_strings)
         raise SystemExit
 
-    scripts = [path for path in (ROOT / "experiments").rglob("*.py") if "def parse_arguments(" in path.read_text()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Parser, "parse_args", stop)
-        for script in scripts:
-            module = importlib.import_module(".".join(script.relative_to(ROOT).with_suffix("").parts))
+        for name in MODULES:
             with pytest.raises(SystemExit):
-                module.parse_arguments([])
+                importlib.import_module(name).parse_arguments([])
     return found
 
 

@@ -69,7 +69,7 @@ with Child("tests.experiments.test_benchmark:Service", 12) as child:
 def test_a_run_that_is_interrupted_leaves_nothing_behind(tmp_path):
     options = [*SMALL, "--parts", "unet", "--turns", "1000"]
     with Session(tmp_path / "results", benchmark.__file__, *options, alone=True) as run:
-        run.wait_for("turn 1/1000")
+        run.wait_for("first step, compilation included")
         assert len(run.processes()) >= 4  # this one, the machine's, and one a setting
         os.killpg(run.process.pid, signal.SIGINT)  # as Ctrl-C does
         assert run.finish() == 130 and run.stderr() == "interrupted: nothing was written\n"
