@@ -188,6 +188,7 @@ class Scripted(contextlib.nullcontext):
             **{"forward_flops": 1000, "xla_used": False, "first_step_seconds": 0.5},
         },
         "memory": {"start": 1, "peak": 2},
+        "kernels": {"convolutions": 0.9, "elementwise and copies": 0.1},
     }
     speeds = {"step": 1000.0, "together": 800.0, "inference": 4000.0}
 
@@ -230,6 +231,7 @@ def test_settings_take_turns_and_a_failure_is_one_rows_matter(tmp_path, monkeypa
     assert own["turns"] == {"step": [1000.0] * 3, "together": [800.0] * 3, "inference": [4000.0] * 3}
     assert own["ceiling_share"] == pytest.approx(1000 * 3 * 1000 / 2e9) and own["pipeline_share"] == 0.25
     assert own["memory"] == {"start": 1, "peak": 2} and "memory" not in own_xla
+    assert own["kernels"]["convolutions"] == 0.9 and "kernels" not in plain
     assert part["ceilings"]["float32"] == {"side": 64, "dtype": "float32", "turns": [2e9] * 3, "flops_per_second": 2e9}
     assert part["pipeline"]["images_per_second"] == 500.0 and part["parameters"] == 7
     assert [row["tokens_per_second"] for row in record["decoding"]["rows"]] == 2 * [{"kept": 100.0, "recomputed": 10.0}]
