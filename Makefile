@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 # Python compiles what is imported, when it is: all of the packages at once take half a minute.
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# A test file keeps one core busy, so two run at a time.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile
+# A test keeps one core busy, so two run at a time. Neighbours stay together as far as they can: they share what is trained.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .PHONY: run page test test-slow lint setup
 
