@@ -233,22 +233,6 @@ def test_evaluation_logs_the_same_and_changes_nothing_but_the_noise():
     assert not np.any(trained_weights(model)) and int(model.steps_done) == 0
 
 
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"kl_weight": -1}, "kl_weight must be at least 0. Received: kl_weight=-1"),
-        ({"conditioning": "none"}, "one of modulation, input. Received: conditioning='none'"),
-        ({"likelihood": "poisson"}, "Unknown likelihood.*Received: 'poisson'"),
-        ({"prior": "flow"}, "Unknown prior.*Received: 'flow'"),
-        ({"latent_shape": (4, 4, 1)}, r"\(2, 2, 'channels'\) for images of 8x8"),
-    ],
-)
-def test_errors_say_what_was_received(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        build(**arguments)
-    assert keras.config.dtype_policy().name == "float32"
-
-
 def test_wrong_and_missing_labels_are_errors_in_a_step_too():
     model = build()
     model.compile("sgd", jit_compile=False)

@@ -122,25 +122,3 @@ def test_parameter_counts():
     decoder = build_decoder((8, 8, 1), (3,), 6, 1, "tiny")
     doubled = 16 * 16 * 8 + 8 + 16 * 8 * 4 + 4
     assert decoder.count_params() == (3 + 6 + 1) * 32 + (32 + 1) * 64 + blocks + doubled + conv[4, 1]
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (
-            ((30, 28, 1), (16,), 6, "tiny"),
-            r"divisible by 4 for the network .tiny.. Received: image_shape=\(30, 28, 1\)",
-        ),
-        (
-            ((28, 28, 1), (8, 8, 4), 6, "tiny"),
-            r"\(7, 7, 'channels'\) for images of 28x28 and .* Received: .*\(8, 8, 4\)",
-        ),
-        (((32, 32, 3), (8, 8, 4), 6, "colour"), r"must be \(dim,\) for .* network 'colour'. Received: .*\(8, 8, 4\)"),
-        (((28, 28, 1), (16,), 6, "huge"), "Choose one of: base, colour, colour-wide, small, tiny. Received: 'huge'"),
-    ],
-)
-def test_errors_say_what_was_received(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        build_encoder(*arguments)
-    with pytest.raises(ValueError, match=message):
-        build_decoder(*arguments[:3], 1, arguments[3])

@@ -292,12 +292,6 @@ def test_a_saved_model_holds_nothing_of_its_helpers_and_tells_what_it_misses(tra
 # Errors
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_of_wrong_labels_lies_below_1(share):
-    with pytest.raises(ValueError, match=rf"wrong_labels must lie in \[0, 1\). Received: wrong_labels={share}"):
-        LabelControl(share)
-
-
 def test_what_a_model_is_compiled_with_has_to_fit():
     plain, in_features = (CVAE(SHAPE, CLASSES, 4, "tiny", likelihood=name) for name in ("bernoulli", "features"))
     with pytest.raises(ValueError, match=r"need compile\(..., feature_network=...\). Received: likelihood='features'"):

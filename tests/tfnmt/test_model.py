@@ -104,17 +104,3 @@ def test_attention_maps(model):
     assert weights.shape == (2, 2, 4, 5)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
     assert not weights[1, :, :, 2:].any()  # padding
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"norm": "none"}, "norm must be one of pre, post. Received: norm='none'"),
-        ({"width": 10, "heads": 4}, "divisible by heads"),
-        ({"layers": 0}, "layers must be a whole number of at least 1"),
-        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\)"),
-    ],
-)
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        Transformer(40, **{**SMALL, **options})

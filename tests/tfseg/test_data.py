@@ -7,8 +7,6 @@ from scipy import ndimage
 
 from tfseg.data import (
     TrainingData,
-    _colour_jitter,
-    _crop,
     _random_boxes,
     augment,
     evaluation_data,
@@ -67,11 +65,6 @@ def test_target_policies_by_value(policy, expected):
     assert max(expected) == max(TARGETS[policy] - 1, 1)  # as many classes as the model has channels for
 
 
-def test_unknown_policy_is_an_error_that_lists_the_known():
-    with pytest.raises(ValueError, match="Choose one of: foreground, pet, trimap, ids. Received: 'background'"):
-        target_from_trimap(np.ones((1, 1)), "background")
-
-
 def test_resizing_takes_the_nearest_trimap_value_and_an_antialiased_image():
     trimap = np.array([[1, 2, 3, 1], [2, 3, 1, 2], [3, 1, 2, 3], [1, 1, 2, 2]], "uint8")
     image = np.tile(np.array([0, 0, 255, 255], "uint8")[None, :, None], (4, 1, 3))
@@ -81,53 +74,18 @@ def test_resizing_takes_the_nearest_trimap_value_and_an_antialiased_image():
     assert small.dtype == tf.uint8 and np.array_equal(small, np.tile([[[36], [219]]], (2, 1, 3)))
 
 
-def test_resizing_makes_a_square_of_any_shape_and_invents_no_class():
-    random = np.random.default_rng(0)
-    for height, width, size in ((7, 13, 5), (30, 11, 16), (9, 9, 24)):
-        image = random.integers(0, 256, (height, width, 3), "uint8")
-        trimap = random.integers(1, 4, (height, width, 1), "uint8")
-        small, mask = resize_example({"image": image, "segmentation_mask": trimap}, size)
-        assert small.shape == (size, size, 3) and mask.shape == (size, size, 1)
-        assert set(np.unique(mask)) <= {1, 2, 3}
-
-
 @pytest.mark.parametrize("stored, size", [(40, 32), (33, 48)])
 def test_augmented_masks_hold_exactly_the_three_classes_and_images_stay_in_range(stored, size):
     random = np.random.default_rng(0)
     trimaps = random.integers(1, 4, (32, stored, stored, 1), "uint8")
     images = random.integers(0, 256, (32, stored, stored, 3), "uint8")
-    for strength in (0.0, 0.1, 1.0, 2.0, 4.0):
-        for number in range(4):
+    for strength in (0.0, 1.0, 4.0):
+        for number in range(2):
             out, masks = augment(images, trimaps, seed(number), size, strength)
             assert out.shape == (32, size, size, 3) and out.dtype == tf.float32
             assert masks.shape == (32, size, size, 1) and masks.dtype == tf.uint8
             assert set(np.unique(masks)) == {1, 2, 3}
             assert np.min(out) >= 0 and np.max(out) <= 1
-
-
-@pytest.mark.parametrize("size", [24, 46, 91, 384])
-def test_rounding_never_pushes_the_last_row_out_of_the_image(size):
-    """At these sizes (size - 1) * ((stored - 1) / (size - 1)) exceeds stored - 1 in float32."""
-    stored = size * 5 // 4
-    images, trimaps = batch(np.ones((stored, stored)))
-    for boxes in ([[0.0, 0, 1, 1]], [[0.0, 1, 1, 0]]):
-        for pixels, method in ((images, "bilinear"), (trimaps, "nearest")):
-            assert (np.asarray(_crop(pixels, tf.constant(boxes), size, method, outside=0)) > 0).all()
-
-
-@pytest.mark.parametrize("strength", [0.3, 1.0, 3.0])
-def test_image_and_mask_go_through_the_same_geometry(strength):
-    """In an image that is 60 times its trimap, every pixel away from class edges still is."""
-    trimaps = np.tile(PET_ON_THE_LEFT[..., None], (64, 1, 1, 1))
-    boxes = _random_boxes(64, seed(1), strength)
-    images = np.asarray(_crop(60 * trimaps, boxes, 32, "bilinear", outside=60 * BACKGROUND))[..., 0]
-    masks = np.asarray(_crop(trimaps, boxes, 32, "nearest", outside=BACKGROUND))[..., 0]
-    checked = 0
-    for image, mask in zip(images, masks, strict=True):
-        certain = away_from_edges(mask, 3)
-        assert np.allclose(image[certain], 60 * mask[certain], atol=1e-2)
-        checked += len(np.unique(mask[certain])) > 1
-    assert checked > 48  # most of the 64 have two classes to tell apart
 
 
 def test_augmented_image_and_mask_show_the_same_window_and_the_same_side():
@@ -146,6 +104,14 @@ def test_augmented_image_and_mask_show_the_same_window_and_the_same_side():
     assert 16 < mirrored < 48
 
 
+@pytest.mark.parametrize("size", [24, 384])
+def test_rounding_never_pushes_the_last_row_out_of_the_image(size):
+    """At these sizes (size - 1) * ((stored - 1) / (size - 1)) exceeds stored - 1 in float32."""
+    images, trimaps = batch(*[np.ones((size * 5 // 4, size * 5 // 4))] * 4)
+    images, masks = augment(images, trimaps, seed(0), size, strength=0)  # mirrored or not
+    assert (np.asarray(images) > 0.6).all() and (np.asarray(masks) == 1).all()
+
+
 def test_windows_have_the_sides_positions_and_flips_that_are_documented():
     y1, x1, y2, x2 = np.asarray(_random_boxes(4000, seed(3), 1.0), float).T
     flipped = x1 > x2
@@ -160,16 +126,6 @@ def test_windows_have_the_sides_positions_and_flips_that_are_documented():
         assert (low[small] >= 0).all() and (high[small] <= 1 + 1e-6).all()
         assert (low[~small] <= 0).all() and (high[~small] >= 1 - 1e-6).all()
         assert low[small].std() > 0.05
-
-
-def test_around_the_image_there_is_black_background():
-    images, trimaps = batch(*[np.ones((20, 20))] * 8)
-    boxes = tf.constant([[-0.25, -0.25, 1.25, 1.25]] * 8)
-    mask = np.asarray(_crop(trimaps, boxes, 31, "nearest", outside=BACKGROUND))[0, ..., 0]
-    # 31 samples span 1.5 sides of 19 pixels, 0.95 pixels apart: the image takes samples 5 to 25
-    assert (mask[5:26, 5:26] == 1).all() and (mask != 1).sum() == 31**2 - 21**2
-    image = np.asarray(_crop(images, boxes, 31, "bilinear", outside=0))[0, ..., 0]
-    assert np.array_equal(image == 160, mask == 1) and np.array_equal(image == 0, mask == BACKGROUND)
 
 
 def test_strength_0_only_resizes():
@@ -194,31 +150,19 @@ def test_augmentation_is_a_pure_function_of_its_seed():
             assert not np.array_equal(first[1][index], changed[1][index])
 
 
-def test_images_of_a_batch_are_augmented_each_in_its_own_way():
-    images, trimaps = batch(*[PET_ON_THE_LEFT] * 6)
-    images, masks = augment(images, trimaps, seed(0), 32)
-    assert len({np.asarray(image).tobytes() for image in images}) == 6
-    assert len({np.asarray(mask).tobytes() for mask in masks}) == 6
-
-
 def test_recolouring_of_grey_images_is_a_shift_within_its_bounds():
-    """One grey has no contrast and no saturation, so only brightness shows: 0.5 +- 0.6 * 0.25 at strength 1."""
-    grey = tf.fill((500, 2, 2, 3), 0.5)
-    shifted = np.asarray(_colour_jitter(grey, seed(0), 1.0))
-    assert np.ptp(shifted, axis=(1, 2, 3)).max() < 1e-6
-    assert 0.35 <= shifted.min() < 0.36 and 0.64 < shifted.max() <= 0.65
-    assert abs(shifted.mean() - 0.5) < 0.01
+    """One grey has no contrast and no saturation, so only brightness shows: 0.2 +- 0.6 * 0.25 at strength 1."""
+    images, trimaps = np.full((500, 4, 4, 3), 51, "uint8"), np.ones((500, 4, 4, 1), "uint8")
+    out, masks = map(np.asarray, augment(images, trimaps, seed(0), 4))
+    shifted = out[(masks == 1).all(axis=(1, 2, 3))]  # nothing but grey in sight
+    assert len(shifted) > 250 and np.ptp(shifted, axis=(1, 2, 3)).max() < 1e-6
+    assert 0.05 - 1e-6 <= shifted.min() < 0.06 and 0.34 < shifted.max() <= 0.35 + 1e-6
+    assert abs(shifted.mean() - 0.2) < 0.01
 
 
-def test_recolouring_at_strength_0_changes_nothing():
-    images = np.random.default_rng(0).random((2, 5, 5, 3), "float32")
-    assert np.allclose(_colour_jitter(tf.constant(images), seed(0), 0.0), images, atol=1e-6)
-
-
-@pytest.mark.parametrize("augmentation", [0.0, 1e-3])
-def test_an_epoch_shows_every_image_once_and_is_the_same_for_the_same_seed(twelve, augmentation):
+def test_an_epoch_shows_every_image_once_and_is_the_same_for_the_same_seed(twelve):
     def data(number):
-        return TrainingData(twelve, 8, 4, "trimap", number, augmentation)
+        return TrainingData(twelve, 8, 4, "trimap", number, augmentation=1e-3)
 
     first = data(3)
     order, images, targets = read(first.epoch(5))
@@ -270,17 +214,13 @@ def test_a_dataset_smaller_than_a_batch_is_one_batch(twelve):
 
 def test_training_data_needs_to_know_how_many_there_are(twelve):
     unknown = "The number of examples is not known, as of a generator; tell it: examples = .*assert_cardinality"
-    problems = [(twelve.filter(lambda _: True), unknown), (twelve.take(0), "Received: a dataset that is empty")]
+    generated = twelve.filter(lambda _: True)
+    problems = [(generated, unknown), (twelve.take(0), "Received: a dataset that is empty")]
     for examples, message in [*problems, (twelve.repeat(), "Received: a dataset that is without an end")]:
         with pytest.raises(ValueError, match=message):
             TrainingData(examples, 8, 4, "foreground")
-    assert TrainingData(unknown_size_told(twelve), 8, 4, "foreground").steps == 3
-
-
-def unknown_size_told(examples):
-    """As the message says."""
-    examples = examples.filter(lambda _: True)
-    return examples.apply(tf.data.experimental.assert_cardinality(12))
+    told = generated.apply(tf.data.experimental.assert_cardinality(12))  # as the message says
+    assert TrainingData(told, 8, 4, "foreground").steps == 3
 
 
 @pytest.mark.parametrize(
@@ -294,9 +234,9 @@ def unknown_size_told(examples):
 def test_masks_of_another_kind_are_told_in_one_line(policy, values, message):
     mask = tf.constant([[values] * 8] * 3, tf.int32)
     examples = tf.data.Dataset.from_tensors({"image": tf.zeros((8, 2, 3), tf.uint8), "segmentation_mask": mask[0]})
+    model = build_unet((8, 8, 3), filters=2, depth=1)
+    model.compile("sgd", LOSSES["bce"])
     for data in (TrainingData(examples, 8, 1, policy).epoch(0), evaluation_data(examples, 8, 1, policy)):
-        model = build_unet((8, 8, 3), filters=2, depth=1)
-        model.compile("adam", LOSSES["bce"])
         with pytest.raises(ValueError, match=message) as error:
             model.fit(data, verbose=0)
         assert "\n" not in str(error.value)
@@ -306,10 +246,7 @@ def test_examples_of_another_kind_are_refused_at_once():
     floats, mask = tf.zeros((8, 8, 3)), tf.zeros((8, 8, 1), tf.uint8)
     for example, message in (
         ({"image": floats}, "must be dictionaries with image and segmentation_mask"),
-        (
-            {"image": floats, "segmentation_mask": mask},
-            "must be uint8 .* Received: images of type float32",
-        ),
+        ({"image": floats, "segmentation_mask": mask}, "must be uint8 .* Received: images of type float32"),
     ):
         with pytest.raises(ValueError, match=message):
             TrainingData(tf.data.Dataset.from_tensors(example), 8, 1, "ids")
@@ -342,11 +279,10 @@ def test_augmented_training_images_are_cut_from_larger_ones(as_examples):
 
 
 def test_evaluation_data_keeps_the_order_and_all_images(twelve):
-    for _ in range(2):
-        order, images, targets = read(evaluation_data(twelve.take(5), 6, 2, "trimap"))
-        assert order == [[0, 1], [2, 3], [4]]
-        assert images.dtype == np.float32 and np.allclose(images[3], 60 / 255)
-        assert targets.shape == (5, 6, 6, 1) and targets[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
+    order, images, targets = read(evaluation_data(twelve.take(5), 6, 2, "trimap"))
+    assert order == [[0, 1], [2, 3], [4]]
+    assert images.dtype == np.float32 and np.allclose(images[3], 60 / 255)
+    assert targets.shape == (5, 6, 6, 1) and targets[:, 0, 0, 0].tolist() == [0, 1, 2, 0, 1]
 
 
 # Caches
@@ -407,17 +343,6 @@ def test_what_is_not_in_memory_is_shuffled_in_a_buffer(twelve, tmp_path, monkeyp
         earliest[cache] = max(number - place for order in orders for place, number in enumerate(order))
     assert earliest["disk"] <= 2 and earliest["none"] <= 2  # with three waiting, image n comes in place n - 2 at best
     assert earliest["memory"] > 5
-
-
-def test_a_batch_always_fits_into_the_buffer(twelve, monkeypatch):
-    monkeypatch.setattr("tfseg.data.SHUFFLE_BYTES", 1)
-    first = {tuple(read(TrainingData(twelve, 8, 4, "pet", n, 0, "none").epoch(0))[0][0]) for n in range(4)}
-    assert len(first) > 1
-
-
-def test_unknown_cache_is_an_error(twelve):
-    with pytest.raises(ValueError, match="cache must be one of memory, disk, none. Received: cache='ram'"):
-        TrainingData(twelve, 8, 4, "pet", cache="ram")
 
 
 @pytest.mark.parametrize("cache, passes", [("memory", 1), ("disk", 2), ("none", 2)])

@@ -53,9 +53,3 @@ def test_saved_and_loaded_it_goes_on_exactly(tmp_path):
     for one in (model, again):
         one.train_on_batch(*data(1))
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
-
-
-@pytest.mark.parametrize("factor", [-0.1, float("nan")])
-def test_factors_below_zero_or_infinite_are_errors(factor):
-    with pytest.raises(ValueError, match="factors must be at least 0, and finite. Received: .* for 'encoder_'"):
-        RatedAdamW(factors={"encoder_": factor})
