@@ -1,14 +1,13 @@
 """Plots of the conditional VAE: learning curves, a view of the latents, label control against what it costs."""
 
-from pathlib import Path
-
 import numpy as np
 
 from experiments.cvaes.image_grids import wrapped
 from experiments.cvaes.tradeoff import AIM, MARK, trade_off
 from experiments.harness.reporting import figures
 from experiments.harness.reporting.label_placement import place_labels
-from experiments.harness.reporting.report import field, read_history, run_folders
+from experiments.harness.reporting.report import field, read_history
+from experiments.harness.reporting.sections import run_title
 
 CLASS_COLOURS = (
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"),
@@ -17,48 +16,34 @@ CLASS_COLOURS = (
 Color Sequences for Data Visualization")."""
 
 
-def draw_pictures(records, results_dir):
-    """Draws what records and histories suffice for: `curves.png` of each model, `tradeoff.png` of a run of several.
+def draw_pictures(records, results):
+    """Draws `curves.png` of each model of a run and, where there are several, `tradeoff.png` of the run.
 
     Args:
-        records: records with `folder`; those of other experiments are left alone.
-        results_dir: folder of the summary.
-
-    Returns:
-        List of the paths written, into the models' folders and the runs'.
+        records: those of the run, with `folder`, relative to `results`.
 
     Raises:
         UserError: for a history that cannot be read; the message names it.
     """
-    paths = []
-    records = [record for record in records if record["experiment"] == "cvae"]
     for record in records:
-        folder = Path(results_dir) / record["folder"]
-        if (folder / "history.csv").is_file():
-            title = f"{record['dataset']}, {record['variant']} seed {record['seed']}, run {record['run']}"
-            paths.append(folder / "curves.png")
-            history = {"": read_history(folder / "history.csv")}
-            draw_curves(history, paths[-1], f"Learning curves: {title}", not _is_probability(record))
-    for folder, run in run_folders(records).items():
-        points = trade_off(run)
-        if points:
-            title = f"{run[0]['dataset']}, run {run[0]['run']}"
-            paths.append(Path(results_dir) / folder / "tradeoff.png")
-            draw_tradeoff(points, paths[-1], f"Label control and what it costs, on validation images: {title}")
-    return paths
+        folder, label = results / record["folder"], f"{record['variant']} seed {record['seed']}"
+        title = f"Learning curves: {run_title(record['dataset'], label, record['run'])}"
+        energy = field(record, "config.likelihood") == "features"
+        draw_curves(read_history(folder / "history.csv"), folder / "curves.png", title, energy)
+    points = trade_off(records)
+    if points:
+        title = run_title(records[0]["dataset"], "", records[0]["run"])
+        path = (results / records[0]["folder"]).parents[1] / "tradeoff.png"
+        draw_tradeoff(points, path, f"Label control and what it costs, on validation images: {title}")
 
 
-def _is_probability(record):
-    return field(record, "config.likelihood") != "features"
-
-
-def draw_curves(history_by_label, path, title, energy=False):
-    """Draws negative ELBO, reconstruction and KL over training, a row a model; the axes fit the last four fifths.
+def draw_curves(history, path, title, energy=False):
+    """Draws negative ELBO, reconstruction and KL over a model's training; the axes fit the last four fifths.
 
     Args:
-        history_by_label: `{label: history}`; a history maps the columns `images`, `loss`, `reconstruction`, `kl` and
-            `negative_elbo`, and those but the first with `val_` in front, to a number an epoch. Where a loss ends apart
-            from the negative ELBO, as with a KL weight other than 1, it has a panel of its own.
+        history: maps the columns `images`, `loss`, `reconstruction`, `kl` and `negative_elbo`, and those but the first
+            with `val_` in front, to a number an epoch. Where the loss ends apart from the negative ELBO, as with a KL
+            weight other than 1, it has a panel of its own.
         path: PNG to write.
         title: of the figure.
         energy: whether the reconstruction is an energy, and so no ELBO what it makes with the KL divergence.
@@ -66,19 +51,16 @@ def draw_curves(history_by_label, path, title, energy=False):
     panels = {"negative_elbo": "Negative ELBO, nats", "reconstruction": "Reconstruction, nats", "kl": "KL, nats"}
     if energy:
         panels |= {"negative_elbo": "Energy and KL", "reconstruction": "Energy of the reconstruction"}
-    if not all(np.isclose(h["loss"][-1], h["negative_elbo"][-1], rtol=1e-3) for h in history_by_label.values()):
+    if not np.isclose(history["loss"][-1], history["negative_elbo"][-1], rtol=1e-3):
         panels = {"loss": "Loss (KL weighted), nats", **panels}
-    longest = max(history["images"][-1] for history in history_by_label.values())
-    unit, word = (1e6, "million") if longest >= 1e6 else (1e3, "thousand")
-    rows = {}
-    for label, history in history_by_label.items():
-        images = {"images": np.asarray(history["images"]) / unit}
-        rows[label] = {
-            "validation": [images | {name: history[f"val_{name}"] for name in panels}],
-            "training": [images | {name: history[name] for name in panels}],
-        }
+    unit, word = (1e6, "million") if history["images"][-1] >= 1e6 else (1e3, "thousand")
+    images = {"images": np.asarray(history["images"]) / unit}
+    histories = {
+        "validation": [images | {name: history[f"val_{name}"] for name in panels}],
+        "training": [images | {name: history[name] for name in panels}],
+    }
     x, size = ("images", f"{word} images seen"), (3.3 if len(panels) == 3 else 2.7, 2.9)
-    figures.curve_rows(rows, path, title, panels, x, {"training": "--"}, late=0.2, panel=size)
+    figures.curves({"": histories}, path, title, panels, x, {"training": "--"}, late=0.2, panel=size)
 
 
 def draw_latents(means, labels, names, path, title, caption=""):

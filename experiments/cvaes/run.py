@@ -14,9 +14,10 @@ from experiments.cvaes.recipes import MODELS, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.data import datasets
 from experiments.harness.reporting import report
+from experiments.harness.reporting.sections import run_title
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.experiment import Experiment, Training, run_title
+from experiments.harness.running.experiment import Experiment, Training
 from tfcvae.data import InputData
 from tfcvae.pretrained import load_judges, load_model
 

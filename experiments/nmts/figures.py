@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from experiments.harness.reporting.figures import curve_rows, new_figure, save_png
-from experiments.harness.reporting.report import read_history
+from experiments.harness.reporting.figures import curves, new_figure, save_png
+from experiments.harness.reporting.report import read_histories
+from experiments.harness.reporting.sections import by_variant
 from tfnmt.tokenizer import END, PAD, START
 
 PANELS = {
@@ -22,10 +23,8 @@ def draw_curves(records, results, path, title):
     Args:
         records: with `folder`, relative to `results`.
     """
-    histories = {}
-    for record in records:
-        histories.setdefault(record["variant"], []).append(read_history(results / record["folder"] / "history.csv"))
-    curve_rows({"": histories}, path, title, PANELS, ("epoch", "epoch"), late=0.1)
+    histories = read_histories(by_variant(records, lambda record: record["variant"]), results)
+    curves({"": histories}, path, title, PANELS, ("epoch", "epoch"), late=0.1)
 
 
 def draw_attention(model, data, translations, path, title):

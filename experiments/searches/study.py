@@ -19,8 +19,9 @@ import numpy as np
 
 from experiments.harness.data import datasets
 from experiments.harness.running import runs
+from experiments.harness.running.checkpoint import Checkpoint
 from experiments.harness.running.clock import Clock
-from experiments.harness.running.training import Checkpoint, TrainingDiverged, train
+from experiments.harness.running.training import TrainingDiverged, train
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
 from experiments.searches.folder import BEST, CONFIG, TABLE, WORK, choose_folder
 from experiments.searches.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text

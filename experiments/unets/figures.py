@@ -1,11 +1,9 @@
 """Pictures of the U-Net matrix: learning curves of a run, predictions of a variant, variants side by side."""
 
-from pathlib import Path
-
 import numpy as np
 
 from experiments.harness.reporting import figures, sections
-from experiments.harness.reporting.report import field, read_history, run_folders
+from experiments.harness.reporting.report import field, read_histories
 from experiments.unets.recipes import MATRIX, TUTORIAL
 
 
@@ -28,34 +26,24 @@ LINES = {
 """How the curves of a loss are named and drawn; they don't compare with those of another loss."""
 
 
-def draw_pictures(records, results_dir):
-    """Draws `curves.png` into every run folder whose records have a `history.csv`.
+def draw_curves(records, results, path, title):
+    """Draws the learning curves of a run.
 
     Args:
-        records: records with `folder`; those of other experiments are left alone.
-        results_dir: folder of the summary.
-
-    Returns:
-        List of the paths written.
+        records: those of the run, with `folder`, relative to `results`.
+        path: PNG to write.
+        title: of the figure.
 
     Raises:
         UserError: for a history that cannot be read; the message names it.
     """
-    paths = []
-    records = [record for record in records if record["experiment"] == "unet"]
-    for folder, run in run_folders(records).items():
-        histories, losses = {variant: [] for variant in MATRIX}, {}  # a colour each, in unfinished runs too
-        for variant, seeds in by_variant(run).items():
-            files = [Path(results_dir) / record["folder"] / "history.csv" for record in seeds]
-            histories[variant] = [read_history(file) for file in files if file.is_file()]
-            losses[variant] = field(seeds[0], "config.loss")
-        if any(histories.values()):
-            paths.append(Path(results_dir) / folder / "curves.png")
-            styles = {variant: LINES[loss][1] for variant, loss in losses.items() if loss in LINES}
-            told = ", ".join(name for loss, (name, _) in LINES.items() if loss in losses.values())
-            panels = {"loss": f"Training loss ({told})" if told else "Training loss", "val_iou": "Validation IoU"}
-            figures.curves(histories, paths[-1], f"{run[0]['dataset']}, run {run[0]['run']}", panels, styles=styles)
-    return paths
+    variants = by_variant(records)
+    histories = {variant: [] for variant in MATRIX} | read_histories(variants, results)  # a colour each, if unfinished
+    losses = {variant: field(seeds[0], "config.loss") for variant, seeds in variants.items()}
+    styles = {variant: LINES[loss][1] for variant, loss in losses.items()}
+    told = ", ".join(name for loss, (name, _) in LINES.items() if loss in losses.values())
+    panels = {"loss": f"Training loss ({told})", "val_iou": "Validation IoU"}
+    figures.curves({"": histories}, path, title, panels, styles=styles)
 
 
 def draw_predictions(evaluation, names, path, title, scoring):

@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from experiments.harness.data import datasets
+from experiments.harness.data.splits import take
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
 from experiments.unets import figures, sources
@@ -103,7 +103,9 @@ class Matrix(Experiment):
         """Draws curves and comparison."""
         print("Drawing the pictures ...", flush=True)
         self._draw_comparison()
-        figures.draw_pictures(self.records(), self.results)
+        records = self.records()
+        if records:
+            figures.draw_curves(records, self.results, self.folder / "curves.png", self.picture_title())
 
     def _draw_comparison(self):
         """The same seeded test images across all finished variants, from their saved weights (lowest seed of each)."""
@@ -115,7 +117,7 @@ class Matrix(Experiment):
             return
         count = self.data.sizes["test"]
         rows = np.sort(np.random.default_rng(0).permutation(count)[:COMPARED_IMAGES])
-        examples = datasets.take(self.data.test, rows)
+        examples = take(self.data.test, rows)
         outcomes = {}
         for variant, folder in finished.items():
             config = runs.read_json(folder / runs.RECORD)["config"]

@@ -2,8 +2,8 @@
 
 import pytest
 
+from experiments.harness.running.checkpoint import Progress
 from experiments.harness.running.clock import Clock, duration
-from experiments.harness.running.training import Progress
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(-3, "0m00s"), (59.6, "1m00s"), (303, "5m03s"), (3900, "1h05m")])

@@ -184,7 +184,7 @@ def history(loss_factor=1.0):
 
 
 def test_curves_show_the_later_part(drawn):
-    cvae_plots.draw_curves({"": history()}, "unused.png", "Curves")
+    cvae_plots.draw_curves(history(), "unused.png", "Curves")
     panels = drawn[0].axes
     assert [axis.get_title(loc="left").split(",")[0] for axis in panels] == ["Negative ELBO", "Reconstruction", "KL"]
     # the first of ten epochs lies before a fifth of the training; of the second on, training and validation are shown
@@ -197,18 +197,17 @@ def test_curves_show_the_later_part(drawn):
     assert {text.get_text() for text in panels[2].texts} == {"training", "validation"}
 
 
-def test_curves_have_a_row_a_model_and_the_loss_where_it_differs(drawn, tmp_path, monkeypatch):
-    cvae_plots.draw_curves({"density": history(), "control": history(2.0)}, "unused.png", "Curves")
+def test_curves_show_the_loss_where_it_differs(drawn):
+    cvae_plots.draw_curves(history(2.0), "unused.png", "Curves")
     panels = drawn[0].axes
-    assert len(panels) == 8 and panels[0].get_title(loc="left").startswith("Loss")
-    assert [panels[0].get_ylabel(), panels[4].get_ylabel()] == ["density", "control"]
-    np.testing.assert_allclose(panels[4].lines[1].get_ydata()[-1], 160)
-    assert panels[5].get_ylim() != panels[4].get_ylim()
+    assert len(panels) == 4 and panels[0].get_title(loc="left").startswith("Loss")
+    np.testing.assert_allclose(panels[0].lines[1].get_ydata()[-1], 160)
+    assert panels[0].get_ylim() != panels[1].get_ylim()
 
 
 def test_curves_of_short_trainings_count_in_thousands(drawn):
     short = history() | {"images": [100 * n for n in range(1, 11)]}
-    cvae_plots.draw_curves({"": short}, "unused.png", "Curves")
+    cvae_plots.draw_curves(short, "unused.png", "Curves")
     assert drawn[0].axes[0].get_xlabel() == "thousand images seen"
     assert drawn[0].axes[0].lines[0].get_xdata()[-1] == pytest.approx(1)
 
@@ -251,7 +250,7 @@ def test_class_colours_differ():
 
 
 def test_curves_of_an_energy_say_so(drawn):
-    cvae_plots.draw_curves({"": history()}, "unused.png", "Curves", energy=True)
+    cvae_plots.draw_curves(history(), "unused.png", "Curves", energy=True)
     assert [axis.get_title(loc="left") for axis in drawn[0].axes][:2] == [
         "Energy and KL",
         "Energy of the reconstruction",

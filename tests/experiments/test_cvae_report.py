@@ -256,29 +256,31 @@ def test_a_judge_without_accuracy_is_named(tmp_path):
 HISTORY = "epoch,images,loss,reconstruction,kl,negative_elbo,val_loss,val_reconstruction,val_kl,val_negative_elbo\n"
 
 
+def with_history(results, *records):
+    """Saves records, each with a history of two epochs, and reads them as a run does."""
+    save(results, *records)
+    for path in results.rglob("record.json"):
+        path.with_name("history.csv").write_text(HISTORY + "1,100,9,8,1,9,9,8,1,9\n2,200,8,7,1,8,8,7,1,8\n")
+    return report.read_records(results)
+
+
 def test_pictures_are_drawn_from_records_and_histories(tmp_path, several):
-    save(tmp_path, *several)
-    folder = tmp_path / "cvae/cifar10/cpu"
-    rows = "1,100,9,8,1,9,9,8,1,9\n2,200,8,7,1,8,8,7,1,8\n"
-    (folder / "control/seed-0/history.csv").write_text(HISTORY + rows)
-    records = [*report.read_records(tmp_path), {"experiment": "unet", "folder": "unet"}]
-    expected = [folder / "control/seed-0/curves.png", folder / "tradeoff.png"]
-    assert draw_pictures(records, tmp_path) == expected
-    assert all(path.is_file() for path in expected)
+    draw_pictures(with_history(tmp_path, *several[:2]), tmp_path)
+    drawn = sorted(path.relative_to(tmp_path / "cvae/cifar10/cpu").as_posix() for path in tmp_path.rglob("*.png"))
+    assert drawn == ["control/seed-0/curves.png", "density/seed-0/curves.png", "tradeoff.png"]
     assert "](cvae/cifar10/cpu/tradeoff.png)" in summary(tmp_path)
 
 
 def test_a_single_model_is_not_traded_off(tmp_path):
-    save(tmp_path, colour_record("control"))
-    assert draw_pictures(report.read_records(tmp_path), tmp_path) == []
+    draw_pictures(with_history(tmp_path, colour_record("control")), tmp_path)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["curves.png"]
 
 
 def test_a_broken_history_is_named(tmp_path):
-    save(tmp_path, make_record())
-    path = tmp_path / "cvae/mnist/cpu/standard/seed-0/history.csv"
-    path.write_text("images,loss\n1,abc\n")
+    records = with_history(tmp_path, make_record())
+    (tmp_path / "cvae/mnist/cpu/standard/seed-0/history.csv").write_text("images,loss\n1,abc\n")
     with pytest.raises(UserError, match=r"seed-0/history\.csv"):
-        draw_pictures(report.read_records(tmp_path), tmp_path)
+        draw_pictures(records, tmp_path)
 
 
 def test_report_and_figures_need_neither_tensorflow_nor_matplotlib():

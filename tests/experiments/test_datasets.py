@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from experiments.harness.data import datasets
-from experiments.harness.data.datasets import Choice, choose, fingerprint, load_splits, only, split_validation, take
+from experiments.harness.data.datasets import Choice, choose, fingerprint, load_splits, only
+from experiments.harness.data.splits import split_validation, take
 from experiments.harness.running.errors import UserError
 
 TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
@@ -231,7 +232,7 @@ def test_fingerprint_is_size_and_hash_of_the_ids_in_order(prepared):
     assert by_label["test"]["sha256"] == hashlib.sha256(labels.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("validation, size", [(0.2, 10), (7, 7), (0.99, 50)])
+@pytest.mark.parametrize("validation, size", [(0.2, 10), (7, 7), (0.001, 1), (0.99, 50)])
 def test_validation_split_is_a_seeded_partition(validation, size):
     train, held_out = split_validation(51, validation, seed=1)
     assert len(held_out) == size and train.dtype == held_out.dtype == np.int64
@@ -242,7 +243,7 @@ def test_validation_split_is_a_seeded_partition(validation, size):
         assert not np.array_equal(held_out, split_validation(51, validation, seed=2)[1])
 
 
-@pytest.mark.parametrize("validation", [0, 0.001, 10, -1])
+@pytest.mark.parametrize("validation", [0, 10, -1])
 def test_validation_that_leaves_nothing_is_an_error(validation):
     with pytest.raises(UserError, match=f"Received: {validation}"):
         split_validation(10, validation, seed=0)
@@ -258,9 +259,6 @@ def test_take_keeps_the_datasets_order_and_knows_its_size():
         assert [int(example["square"]) for example in taken.as_numpy_iterator()] == [0, 9, 49]
     nothing = take(squares, [])
     assert int(nothing.cardinality()) == 0 and list(nothing) == []
-    for outside in ([10], [-1, 2]):
-        with pytest.raises(ValueError, match="Positions must lie in"):
-            take(squares, outside)
 
 
 # The real data, where it is

@@ -102,7 +102,7 @@ def test_curves(tmp_path):
     histories = {"a": [history, shorter], "b": [history], "one epoch": [{k: v[-1:] for k, v in history.items()}]}
     histories["nothing"] = [{"images": [10], "loss": [float("nan")], "val_iou": [float("nan")]}]
     path = tmp_path / "curves.png"
-    curves(histories, path, "title", {"loss": "loss", "val_iou": "IoU"}, styles={"b": "--"})
+    curves({"": histories}, path, "title", {"loss": "loss", "val_iou": "IoU"}, styles={"b": "--"})
     image = open_png(path)
     assert abs(image.width - 10.4 * figures.DPI) <= 1 and abs(image.height - 3.6 * figures.DPI) <= 1
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
-from experiments.unets.figures import draw_pictures
+from experiments.unets import figures as unet_figures
 from experiments.unets.report import unet_section
 from tests.experiments.sessions import save
 
@@ -247,14 +247,6 @@ def test_table():
     assert text == "| name | value |\n| :-- | --: |\n| a\\|b | 1 |\n| c | – |"
 
 
-def test_curves_are_drawn_where_there_are_histories(full):
-    folder = full / "unet/oxford_iiit_pet/cpu"
-    (folder / "mp-tr-bce/seed-0/history.csv").write_text("epoch,images,loss,val_iou\n1,576,0.7,\n2,1152,0.5,0.4\n")
-    records = [*report.read_records(full), {"experiment": "vae", "folder": "vae"}]
-    assert draw_pictures(records, full) == [folder / "curves.png"]
-    assert (folder / "curves.png").is_file()
-
-
 def test_a_history_that_is_no_table_of_numbers_is_named(tmp_path):
     path = tmp_path / "history.csv"
     path.write_text("epoch,loss\n1,abc\n")
@@ -263,15 +255,14 @@ def test_a_history_that_is_no_table_of_numbers_is_named(tmp_path):
 
 
 def test_curves_say_which_losses_they_show(full, monkeypatch):
-    from experiments.unets import figures as unet_figures
-
     drawn, losses = [], {"mp-tr-bce": "bce_dice", "mp-tr-dice": "dice"}
     monkeypatch.setattr(unet_figures.figures, "curves", lambda *parts, **options: drawn.append((*parts, options)))
     records = [record for record in report.read_records(full) if record["variant"] in losses]
     for record in records:
         record["config"]["loss"] = losses[record["variant"]]
         (full / record["folder"] / "history.csv").write_text("epoch,images,loss,val_iou\n1,576,0.7,0.4\n")
-    draw_pictures(records, full)
-    *_, panels, options = drawn[0]
+    unet_figures.draw_curves(records, full, "unused.png", "")
+    rows, *_, panels, options = drawn[0]
     assert panels["loss"] == "Training loss (Dice dashed, sum of both dotted)"
     assert options["styles"] == {"mp-tr-bce": ":", "mp-tr-dice": "--"}
+    assert {variant: len(seeds) for variant, seeds in rows[""].items() if seeds} == {"mp-tr-bce": 2, "mp-tr-dice": 2}

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from experiments.harness.running.checkpoint import Checkpoint, Progress
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.schedules import OneCycle
-from experiments.harness.running.training import Checkpoint, Progress, TrainingDiverged, save_model, train
+from experiments.harness.running.training import TrainingDiverged, save_model, train
 from experiments.unets.recipes import make_recipe
 from experiments.unets.training import build_model
 

@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from experiments.harness.data.downloads import download_and_prepare, find_download, host, prepare_command, probe
 from experiments.harness.running.errors import UserError, first_line
 
@@ -156,54 +154,6 @@ def only(*features):
     import tensorflow_datasets as tfds
 
     return tfds.decode.PartialDecoding(dict.fromkeys(features, True))
-
-
-def split_validation(count, validation, seed):
-    """Sets some of the examples aside for validation, at random.
-
-    Args:
-        count: number of examples.
-        validation: number of examples to set aside, or, below 1, their share.
-        seed: non-negative int.
-
-    Returns:
-        `(train_indices, validation_indices)`: sorted int64 arrays that together hold 0 to `count - 1` once each.
-
-    Raises:
-        UserError: if either would be empty.
-    """
-    size = round(count * validation) if validation < 1 else int(validation)
-    if not 0 < size < count:
-        raise UserError(
-            f"validation takes {size} of {count} examples, which leaves none for validation or none for training; "
-            f"choose a number from 1 to {count - 1}, or a share below 1. Received: {validation}"
-        )
-    order = np.random.default_rng(seed).permutation(count).astype(np.int64)
-    return np.sort(order[size:]), np.sort(order[:size])
-
-
-def take(dataset, indices):
-    """The examples at some positions of a dataset, in the dataset's order.
-
-    Args:
-        dataset: `tf.data.Dataset` of known cardinality, in a fixed order.
-        indices: positions, integers from 0 to the cardinality less 1.
-
-    Returns:
-        `tf.data.Dataset` of known cardinality.
-
-    Raises:
-        ValueError: for a position outside the dataset.
-    """
-    import tensorflow as tf
-
-    count, indices = int(dataset.cardinality()), np.unique(np.asarray(indices, np.int64))
-    if len(indices) and not 0 <= indices[0] <= indices[-1] < count:
-        raise ValueError(f"Positions must lie in [0, {count}). Received: {indices[0]} to {indices[-1]}")
-    wanted = tf.constant(np.isin(np.arange(count), indices))
-    read = dataset.take(int(indices[-1]) + 1 if len(indices) else 0).enumerate()
-    kept = read.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
-    return kept.apply(tf.data.experimental.assert_cardinality(len(indices)))
 
 
 def fingerprint(datasets, id_feature, choice):

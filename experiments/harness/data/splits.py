@@ -1,6 +1,9 @@
 """The three splits of a dataset of examples, and what identifies them."""
 
+import numpy as np
+
 from experiments.harness.data import datasets
+from experiments.harness.running.errors import UserError
 
 PARTS = ("train", "validation", "test")
 SPLIT_SEED = 0  # of the images held out, the same for every model, so that they compare
@@ -71,9 +74,49 @@ def load(choice, id_feature, names, held_out=VALIDATION, builtin=None):
 
 def hold_out(loaded, held_out, count):
     """Splits `count` training examples into those to train on and `held_out` of them, or that share, to validate on."""
-    held_out = max(1, round(held_out * count)) if held_out < 1 else held_out
-    train, validation = datasets.split_validation(count, held_out, SPLIT_SEED)
-    parts = {
-        part: datasets.take(loaded["train"], rows) for part, rows in (("train", train), ("validation", validation))
-    }
+    train, validation = split_validation(count, held_out, SPLIT_SEED)
+    parts = {part: take(loaded["train"], rows) for part, rows in (("train", train), ("validation", validation))}
     return {**parts, "test": loaded["test"]}
+
+
+def split_validation(count, validation, seed):
+    """Sets some of the examples aside for validation, at random.
+
+    Args:
+        count: number of examples.
+        validation: number of examples to set aside, or, below 1, their share, which is one example at least.
+        seed: non-negative int.
+
+    Returns:
+        `(train_indices, validation_indices)`: sorted int64 arrays that together hold 0 to `count - 1` once each.
+
+    Raises:
+        UserError: if either would be empty.
+    """
+    size = max(1, round(count * validation)) if 0 < validation < 1 else int(validation)
+    if not 0 < size < count:
+        raise UserError(
+            f"validation takes {size} of {count} examples, which leaves none for validation or none for training; "
+            f"choose a number from 1 to {count - 1}, or a share below 1. Received: {validation}"
+        )
+    order = np.random.default_rng(seed).permutation(count).astype(np.int64)
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+def take(dataset, indices):
+    """The examples at some positions of a dataset, in the dataset's order.
+
+    Args:
+        dataset: `tf.data.Dataset` of known cardinality, in a fixed order.
+        indices: positions, integers from 0 to the cardinality less 1.
+
+    Returns:
+        `tf.data.Dataset` of known cardinality.
+    """
+    import tensorflow as tf
+
+    count, indices = int(dataset.cardinality()), np.unique(np.asarray(indices, np.int64))
+    wanted = tf.constant(np.isin(np.arange(count), indices))
+    read = dataset.take(int(indices[-1]) + 1 if len(indices) else 0).enumerate()
+    kept = read.filter(lambda i, _: tf.gather(wanted, i)).map(lambda _, example: example)
+    return kept.apply(tf.data.experimental.assert_cardinality(len(indices)))

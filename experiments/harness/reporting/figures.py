@@ -22,26 +22,17 @@ MAX_BYTES = 600_000
 DPI = 110
 
 
-def curves(histories, path, title, y, x=("images", "images seen"), styles=None):
-    """Draws learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
+def curves(rows, path, title, y, x=("images", "images seen"), styles=None, late=0.0, panel=(4.6, 3.6)):
+    """Draws rows of learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
 
     Args:
-        histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a
-            history maps column names to number sequences. NaN values are left out.
+        rows: `{row title: {label: [history, ...]}}`, one history a seed, none for a label that only takes up its
+            colour; a history maps column names to number sequences. NaN values are left out.
         path: PNG to write.
         title: of the figure.
         y: `{column: panel title}`, drawn left to right. Lines are labelled at their ends, in the last panel.
         x: column and axis label of the horizontal axis.
         styles: `{label: matplotlib line style}`; solid by default.
-    """
-    curve_rows({"": histories}, path, title, y, x, styles)
-
-
-def curve_rows(rows, path, title, y, x=("images", "images seen"), styles=None, late=0.0, panel=(4.6, 3.6)):
-    """Draws rows of learning curves, each with vertical axes of its own.
-
-    Args:
-        rows: `{row title: histories}`, each as for `curves`, which describes the other arguments too.
         late: the vertical axes fit the curves from this share of the longest one on, in [0, 1), so that a steep start
             does not flatten the rest.
         panel: width and height of a panel in inches.

@@ -136,6 +136,19 @@ def read_history(path):
         raise UserError(f"{path} cannot be read as a history ({error}).") from error
 
 
+def read_histories(variants, results_dir):
+    """The histories of a run's records, `{variant: [history, ...]}`; see `read_history`.
+
+    Args:
+        variants: `{variant: [the record of a seed, ...]}`, with `folder`.
+        results_dir: what their folders are relative to.
+    """
+    return {
+        variant: [read_history(Path(results_dir) / record["folder"] / "history.csv") for record in seeds]
+        for variant, seeds in variants.items()
+    }
+
+
 def field(record, dotted):
     """The value at a dotted path (`"test.iou"`) of a record, or None where there is none."""
     value = record

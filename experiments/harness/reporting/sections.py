@@ -38,6 +38,11 @@ def section(records, results_dir, introduction, required, write_run, datasets=()
     return "\n\n".join(part.strip() for part in parts if part)
 
 
+def run_title(dataset, label, run):
+    """Dataset, model and run in the title of a picture."""
+    return ", ".join(filter(None, [dataset, label, f"run {run}"]))
+
+
 def rank(name, first):
     """Sort key of a name: those of `first` in their order, then the others by name."""
     return first.index(name) if name in first else len(first), name

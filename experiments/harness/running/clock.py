@@ -33,7 +33,7 @@ class Clock:
         print(f"{label} | epoch {epoch} | step {step}/{steps}", end="\r" if terminal else "\n", flush=True)
 
     def epoch(self, label, progress, epochs):
-        """Prints a line for the last finished epoch; `progress` is a `training.Progress`."""
+        """Prints a line for the last finished epoch; `progress` is a `checkpoint.Progress`."""
         row = progress.history[-1]
         self.printed = time.perf_counter()
         self.images_seen += row["images_per_epoch"]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import keras
 
 from experiments.harness.data import datasets
-from experiments.harness.reporting import report
+from experiments.harness.reporting import report, sections
 from experiments.harness.running import runs
+from experiments.harness.running.checkpoint import Checkpoint
 from experiments.harness.running.clock import Clock
-from experiments.harness.running.training import Checkpoint, TrainingDiverged, history_csv, save_model, train
+from experiments.harness.running.training import TrainingDiverged, history_csv, save_model, train
 
 
 @dataclass
@@ -68,11 +69,11 @@ class Experiment:
 
     def describe(self):
         """Prints what would run and how much work it is."""
-        left = self.left()
+        left, told = self.left(), {variant: self.told(variant) for variant, _ in self.configurations}
         for variant, seed in self.configurations:
             state = "to do" if (variant, seed) in left else "finished"
             work = f"{self.epochs[variant]} epochs, {self.work(variant):,} {self.unit}"
-            print(f"{variant:18} seed {seed}  {state:8}  {work}, {self.told(variant)}")
+            print(f"{variant:18} seed {seed}  {state:8}  {work}, {told[variant]}")
         work = f"{sum(self.work(variant) for variant, _ in left):,} {self.unit}"
         print(f"{len(left)} of {len(self.configurations)} models to train, {work} in all. Nothing was written.")
 
@@ -97,7 +98,7 @@ class Experiment:
 
     def picture_title(self, label=""):
         """What pictures say of where they come from."""
-        return run_title(self.choice.name, label, self.folder.name)
+        return sections.run_title(self.choice.name, label, self.folder.name)
 
     def records(self):
         """The records of this run's folder."""
@@ -192,8 +193,3 @@ class Experiment:
             "versions": runs.versions(),
             "hardware": self.machine.record(),
         }
-
-
-def run_title(dataset, label, run):
-    """Dataset, model and run in a picture's title."""
-    return ", ".join(filter(None, [dataset, label, f"run {run}"]))
