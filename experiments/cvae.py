@@ -21,9 +21,8 @@ from experiments.cvaes import included, sources  # noqa: E402
 from experiments.cvaes.recipes import MODELS, PRESETS, Recipe, make_recipe  # noqa: E402
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.hparams import read_hparams  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, given, pick_preset  # noqa: E402
+from experiments.harness.running.recipe import add_options, check_all, given, pick_preset, read_hparams  # noqa: E402
 from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start  # noqa: E402
 
 
@@ -68,13 +67,9 @@ def overrides(args):
 
 
 def check_recipes(args, options, dataset, models, image_shape=None):
-    """Refuses what no model can be built with, before anything slow happens; `options` is what `overrides` returned."""
-    for model in models:
-        try:
-            make_recipe(dataset, model, "cpu" if args.preset == "auto" else args.preset, options, image_shape)
-        except ValueError as error:
-            source = f"--hparams {args.hparams}: " if args.hparams else ""
-            raise UserError(f"{source}{model}: {error}") from None
+    """Refuses what no model can be built with; `options` is what `overrides` returned."""
+    preset = pick_preset(args.preset, "CPU")
+    check_all(lambda model: make_recipe(dataset, model, preset, options, image_shape), models, args.hparams)
 
 
 def main():

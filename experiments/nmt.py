@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
+from experiments.harness.running.errors import run_main  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, given, pick_preset  # noqa: E402
+from experiments.harness.running.recipe import add_options, check_all, given, pick_preset  # noqa: E402
 from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start  # noqa: E402
 from experiments.nmts import sources  # noqa: E402
 from experiments.nmts.recipes import PRESETS, Recipe, make_recipe, models_of  # noqa: E402
@@ -39,11 +39,8 @@ def main():
     args = parse_arguments()
     choice = sources.choose(args.data, args.data_dir)
     models, options = pick_models(args.model, models_of(choice.name), choice.name), given(args, Recipe)
-    for model in models:
-        try:
-            make_recipe(choice.name, model, "cpu" if args.preset == "auto" else args.preset, options)
-        except ValueError as error:
-            raise UserError(f"{model}: {error}") from None
+    preset = pick_preset(args.preset, "CPU")
+    check_all(lambda model: make_recipe(choice.name, model, preset, options), models)
     machine = start(choice, args)
     if not machine:
         return 0

@@ -19,9 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 from experiments.harness.running import runs  # noqa: E402
 from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.hparams import read_hparams  # noqa: E402
 from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, given  # noqa: E402
+from experiments.harness.running.recipe import add_options, given, read_hparams  # noqa: E402
 from experiments.harness.running.start import EachOnce, add_run_options, start  # noqa: E402
 from experiments.unets import sources  # noqa: E402
 from experiments.unets.recipes import (  # noqa: E402

@@ -127,8 +127,7 @@ def find_mask(model, image, args):
     """A photo's mask and overlay as Pillow images, and what to say of it."""
     from PIL import Image
 
-    from experiments.harness.reporting.class_pictures import class_overlay, legend, with_legend
-    from experiments.harness.reporting.figures import overlay
+    from experiments.unets.overlays import class_overlay, legend, overlay, with_legend
     from tfseg.masks import as_image
     from tfseg.predict import segment, segment_classes
 

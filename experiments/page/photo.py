@@ -11,8 +11,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from experiments.harness.reporting.class_pictures import class_overlay, legend, with_legend
-from experiments.harness.reporting.figures import overlay
+from experiments.unets.overlays import class_overlay, legend, overlay, with_legend
 from tfseg import predict
 from tfseg.masks import as_image
 from tfseg.photos import PhotoError, read_photo

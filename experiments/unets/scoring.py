@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from experiments.harness.reporting.class_pictures import class_overlay, coloured, legend
-from experiments.harness.reporting.figures import OVERLAY_LEGEND, overlay
+from experiments.unets.overlays import OVERLAY_LEGEND, class_overlay, coloured, legend, overlay
 from experiments.unets.recipes import IDS
 from tfseg.classes import IGNORE, remember
 from tfseg.evaluate import evaluate, trivial_scores

@@ -12,17 +12,8 @@ from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.report import short_table
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
-from tests.experiments.cvae_records import (
-    cells,
-    colour_record,
-    column,
-    energy_record,
-    judge_record,
-    make_record,
-    relabel,
-    summary,
-    titles,
-)
+from tests.experiments.cvae_records import colour_record, energy_record, judge_record, make_record, relabel, summary
+from tests.experiments.markdown import cells, column, titles
 from tests.experiments.sessions import save
 
 MNIST = {

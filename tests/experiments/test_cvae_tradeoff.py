@@ -3,7 +3,8 @@
 import pytest
 
 from experiments.cvaes.tradeoff import AIM, MARK, reached, trade_off
-from tests.experiments.cvae_records import cells, colour_record, column, energy_record, make_record, summary, titles
+from tests.experiments.cvae_records import colour_record, energy_record, make_record, summary
+from tests.experiments.markdown import cells, column, titles
 
 POINTS = {"features": (0.82, 0.5), "density": (0.02, 0.95), "plain": (0.04, 0.7)}
 

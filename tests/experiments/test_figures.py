@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from experiments.harness.reporting import figures
-from experiments.harness.reporting.class_pictures import class_overlay, coloured, legend, with_legend
-from experiments.harness.reporting.figures import FALSE_POSITIVE, HIT, MISS, curves, overlay, tile_grid
+from experiments.harness.reporting.figures import curves, tile_grid
 from experiments.unets import figures as unet_figures
+from experiments.unets import overlays
+from experiments.unets.overlays import FALSE_POSITIVE, HIT, MISS, class_overlay, coloured, legend, overlay, with_legend
 
 
 def blend(colour, grey=100, alpha=0.5):
@@ -118,7 +119,7 @@ class Evaluation:
     ious: np.ndarray
 
 
-BINARY = SimpleNamespace(tile=lambda mask: mask, laid_over=overlay, legend=figures.OVERLAY_LEGEND)
+BINARY = SimpleNamespace(tile=lambda mask: mask, laid_over=overlay, legend=overlays.OVERLAY_LEGEND)
 
 
 @pytest.fixture

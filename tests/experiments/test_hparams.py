@@ -9,7 +9,7 @@ import pytest
 
 from experiments import cvae
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.hparams import read_hparams
+from experiments.harness.running.recipe import read_hparams
 from experiments.run_unet_matrix import check_recipes, overrides, parse_arguments
 from experiments.unets.recipes import MATRIX, make_recipe
 

@@ -7,6 +7,7 @@ from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
 from experiments.unets import figures as unet_figures
 from experiments.unets.report import unet_section
+from tests.experiments.markdown import column
 from tests.experiments.sessions import save
 
 VARIANTS = {
@@ -56,20 +57,6 @@ def summary(results):
     return report.write_summary(results, {"unet": unet_section}).read_text(encoding="utf-8")
 
 
-def row(text, start):
-    """Cells of the first table row whose first cell is `start`."""
-    line = next(line for line in text.splitlines() if line.startswith(f"| {start} |"))
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def column(text, start, title):
-    """The cell under a title, in the first table that has it."""
-    lines = text.splitlines()
-    head = next(n for n, line in enumerate(lines) if line.startswith("|") and f" {title} |" in line)
-    cells = [cell.strip() for cell in lines[head].strip("|").split("|")]
-    return row("\n".join(lines[head:]), start)[cells.index(title)]
-
-
 @pytest.fixture
 def full(tmp_path):
     ious = {"mp-tr-bce": (0.75, 0.77), "mp-tr-dice": (0.78, 0.79), "strconv-tr-bce": (0.7, 0.71)}
@@ -97,7 +84,8 @@ def test_table_holds_the_records_means(full):
     assert column(text, "`mp-tr-bce`", "validation IoU") == "0.750 ± 0.010"
     assert column(text, "`mp-tr-bce`", "chosen epoch, by seed") == "40, 41"
     assert column(text, "`mp-tr-bce`", "training, min") == "6.2 ± 0.0"
-    assert row(text, "`strconv-ups-dice`")[1:5] == ["strided", "upsample", "dice", "2"]
+    parts = [column(text, "`strconv-ups-dice`", title) for title in ("down", "up", "loss", "seeds")]
+    assert parts == ["strided", "upsample", "dice", "2"]
     assert "half the range" in text
 
 
@@ -148,7 +136,8 @@ def test_a_tuned_model_shows_what_it_is_made_of(full):
     tuned = make_record("mp-tr-bce", 0) | {"variant": "tuned"}
     save(full, tuned | {"config": tuned["config"] | found})
     text = summary(full)
-    assert row(text, "`tuned`")[1:5] == ["strided", "upsample", "bce_dice", "1"]
+    parts = [column(text, "`tuned`", title) for title in ("down", "up", "loss", "seeds")]
+    assert parts == ["strided", "upsample", "bce_dice", "1"]
     order = [text.index(f"| {name} |") for name in ("`strconv-ups-dice`", "`tuned`", "`tutorial` †")]
     assert order == sorted(order)
     assert "`tuned`: blocks and loss from the file of `--hparams`" in text and "not complete" not in text

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from experiments import segment
-from experiments.harness.reporting.figures import overlay
 from experiments.harness.running.errors import UserError
 from experiments.maintenance import include_weights
+from experiments.unets.overlays import overlay
 from tests.experiments.sessions import ROOT, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "segment.py"

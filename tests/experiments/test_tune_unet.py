@@ -10,7 +10,7 @@ import pytest
 from experiments import tune_unet
 from experiments.harness.running import hardware
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.hparams import read_hparams
+from experiments.harness.running.recipe import read_hparams
 from experiments.run_unet_matrix import overrides, parse_arguments
 from experiments.searches import search
 from experiments.searches.options import VARIABLES, check_options, role

@@ -1,9 +1,44 @@
-"""Class ids as pictures: in the classes' colours, over a photo, with a legend."""
+"""Masks as pictures: laid over a photo, in the classes' colours, with a legend."""
 
 import numpy as np
 
+HIT, FALSE_POSITIVE, MISS = (0, 114, 178), (230, 80, 0), (250, 225, 40)
+OVERLAY_LEGEND = {"found": HIT, "false positive": FALSE_POSITIVE, "missed": MISS}
+"""What the colours of `overlay` with a truth mean, as `tile_grid` takes it."""
+
 IGNORED = (255, 255, 255)
 BLACK = (0, 0, 0)
+
+
+def overlay(image, mask, truth=None, alpha=0.5):
+    """Lays a mask over a photo: the foreground tinted, its outline drawn.
+
+    Args:
+        image: `(h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
+        mask: `(h, w)`, predicted foreground.
+        truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it
+            the whole mask has the colour of a hit.
+        alpha: strength of the tint, in [0, 1].
+
+    Returns:
+        Uint8 `(h, w, 3)` in [0, 255].
+    """
+    image, mask = np.asarray(image), np.asarray(mask, bool)
+    photo = image.astype(np.float32) * (1 if image.dtype == np.uint8 else 255)
+    truth = mask if truth is None else np.asarray(truth, bool)
+    for region, colour in ((mask & truth, HIT), (mask & ~truth, FALSE_POSITIVE), (~mask & truth, MISS)):
+        photo[region] += alpha * (np.float32(colour) - photo[region])
+    photo[_outline(mask)] = 255
+    return np.clip(np.round(photo), 0, 255).astype(np.uint8)
+
+
+def _outline(mask):
+    """The mask's outermost pixels, in a line about 1/128 of the image wide."""
+    inner = mask
+    for _ in range(max(1, round(min(mask.shape) / 128))):
+        padded = np.pad(inner, 1, mode="edge")
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
 
 
 def coloured(ids, colours):
