@@ -1,11 +1,12 @@
 """Plots of the conditional VAE: learning curves, a view of the latents, label control against what it costs."""
 
+import itertools
+
 import numpy as np
 
 from experiments.cvaes.image_grids import wrapped
 from experiments.cvaes.tradeoff import AIM, MARK, trade_off
 from experiments.harness.reporting import figures
-from experiments.harness.reporting.label_placement import place_labels
 from experiments.harness.reporting.report import field, read_history
 from experiments.harness.reporting.sections import run_title
 
@@ -83,10 +84,9 @@ def draw_latents(means, labels, names, path, title, caption=""):
     colours = np.array(repeated)[labels]
     size = float(np.clip(9000 / len(points), 3, 20))
     axis.scatter(*points[order].T, c=colours[order], s=size, alpha=0.7, linewidths=0)
-    present = np.unique(labels)
-    medians = [np.median(points[labels == label], axis=0) for label in present]
-    for label, median in zip(present, medians, strict=True):
-        axis.plot(*median, marker="D", markersize=7, color=repeated[label], markeredgecolor="black")
+    for label in np.unique(labels):
+        median, colour = np.median(points[labels == label], axis=0), repeated[label]
+        axis.plot(*median, "D", markersize=7, color=colour, markeredgecolor="black", label=names[label])
     axis.set_xlabel(f"first principal component, {shares[0]:.1%} of the variance")
     axis.set_ylabel(f"second, {shares[1]:.1%}")
     axis.set_aspect("equal", adjustable="datalim")
@@ -94,7 +94,7 @@ def draw_latents(means, labels, names, path, title, caption=""):
     axis.spines[["top", "right"]].set_visible(False)
     lines = "\n".join(wrapped(caption, figure.bbox.width - 30, 9))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=9, parse_math=False)
-    place_labels(axis, medians, [names[label] for label in present], [repeated[label] for label in present])
+    figure.legend(loc="outside right center", frameon=False, title="class, with\nits median", fontsize=9)
     figures.save_png(figure, path)
 
 
@@ -119,42 +119,45 @@ def draw_tradeoff(points, path, title):
 
     Args:
         points: dictionaries, one a model: `name`; `relabel_a`, `relabel_b`: relabel accuracy in both readings;
-            `retention`, `retention_b`: in both; `images_seen` in training and `milliseconds` that each took, or None;
+            `retention`, `retention_b`: in both; `images_seen` in training and `milliseconds` that each took;
             `chosen`, bool. Shares lie in [0, 1].
         path: PNG to write.
         title: of the figure.
     """
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import PercentFormatter
 
-    with_cost = [point for point in points if point["milliseconds"] is not None]
-    figure = figures.new_figure(11 if with_cost else 6.4, 4.8, title)
-    left, *right = figure.subplots(1, 1 + bool(with_cost), squeeze=False)[0]
+    figure = figures.new_figure(11, 4.8, title)
+    left, right = figure.subplots(1, 2)
     left.set(xlim=(-0.02, 1.02), ylim=(-0.03, 1.08), ylabel="retention")
+    right.set(xlim=(-0.02, 1.02), ylim=(0, 1.2 * max(point["milliseconds"] for point in points)))
+    right.set_ylabel("training, milliseconds an image")
     left.yaxis.set_major_formatter(PercentFormatter(1))
     _mark_goals(left)
-    for point in points:
+    alike, handles = len({point["images_seen"] for point in points}) == 1, []
+    for point, colour in zip(points, itertools.cycle(figures.COLOURS)):
+        name = point["name"] if alike else f"{point['name']}, {point['images_seen']:,} images"
+        dot = {"color": colour, "marker": "*" if point["chosen"] else "o", "markersize": 13 if point["chosen"] else 7}
         pair = [point["relabel_a"], point["relabel_b"]]
         left.plot(pair, [point["retention"], point["retention_b"]], color="#999999", linewidth=1, zorder=1)
-        _dot(left, pair[1], point["retention_b"], point["chosen"], hollow=True)
-        _dot(left, pair[0], point["retention"], point["chosen"])
-    for axis in right:
-        axis.set(ylabel="training, milliseconds an image", xlim=(-0.02, 1.02))
-        axis.set_ylim(0, 1.2 * max(point["milliseconds"] for point in with_cost))
-        for point in with_cost:
-            _dot(axis, point["relabel_a"], point["milliseconds"], point["chosen"])
-    for axis in (left, *right):
-        axis.set_xlabel("read as the wrong label sent in" + ", reading (a)" * (axis is not left))
+        left.plot(pair[0], point["retention"], **dot)
+        left.plot(pair[1], point["retention_b"], **dot, markerfacecolor="white")
+        right.plot(pair[0], point["milliseconds"], **dot)
+        handles.append(Line2D([], [], linestyle="", label=name + " (chosen)" * point["chosen"], **dot))
+    for axis in (left, right):
+        axis.set_xlabel("read as the wrong label sent in" + ", reading (a)" * (axis is right))
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    _legend(figure, any(point["chosen"] for point in points))
-    _name_points(left, points, "retention")
-    for axis in right:
-        _name_points(axis, with_cost, "milliseconds")
+    readings = {"(a) encoder and decoder get the wrong label": "black", "(b) the decoder alone gets it": "white"}
+    for label, face in readings.items():
+        handles.append(Line2D([], [], linestyle="", marker="o", color="black", markerfacecolor=face, label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figures.save_png(figure, path)
 
 
 def _mark_goals(axis):
+    """Shades the aim and draws the mark's border."""
     from matplotlib.patches import Rectangle
 
     colour = figures.COLOURS[2]
@@ -163,37 +166,3 @@ def _mark_goals(axis):
     for name, corner in (("aim", (AIM[0], axis.get_ylim()[1])), ("mark", (MARK[0], axis.get_ylim()[1]))):
         style = {"color": colour, "fontsize": 9, "fontstyle": "italic", "va": "top"}
         axis.annotate(name, corner, (5, -4), textcoords="offset points", **style)
-
-
-def _dot(axis, x, y, chosen, hollow=False):
-    colour = figures.COLOURS[1 if chosen else 0]
-    style = {"s": 150 if chosen else 48, "marker": "*" if chosen else "o", "edgecolors": colour, "linewidths": 1.3}
-    axis.scatter([x], [y], facecolors="white" if hollow else colour, zorder=2, **style)
-
-
-def _legend(figure, with_chosen):
-    from matplotlib.lines import Line2D
-
-    def entry(label, marker, colour, face, size=7):
-        return Line2D(
-            [], [], linestyle="", marker=marker, color=colour, markerfacecolor=face, markersize=size, label=label
-        )
-
-    blue, orange = figures.COLOURS[0], figures.COLOURS[1]
-    handles = [
-        entry("(a) encoder and decoder get the wrong label", "o", blue, blue),
-        entry("(b) the decoder alone gets it", "o", blue, "white"),
-        *[entry("chosen", "*", orange, orange, 12)] * with_chosen,
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-
-
-def _name_points(axis, points, height):
-    """Names the points, with the images that they saw where these differ."""
-    places = [(point["relabel_a"], point[height]) for point in points]
-    also = [(point["relabel_b"], point["retention_b"]) for point in points] if height == "retention" else []
-    weights = ["bold" if point["chosen"] else "normal" for point in points]
-    names = [point["name"] for point in points]
-    if height == "milliseconds" and len({point["images_seen"] for point in points}) > 1:
-        names = [f"{point['name']}, {point['images_seen']:,} images" for point in points]
-    place_labels(axis, places, names, avoid=also, weights=weights)

@@ -45,7 +45,7 @@ def trade_off(records):
             for score, path in scores.items()
         }
         if None not in point.values():
-            cost = {"images_seen": seeds[0].get("images_seen"), "milliseconds": _mean(list(map(_milliseconds, seeds)))}
+            cost = {"images_seen": seeds[0]["images_seen"], "milliseconds": _mean(list(map(_milliseconds, seeds)))}
             points.append({"name": name, **point, **cost, "chosen": name == CHOSEN})
     return sorted(points, key=lambda point: -point["relabel_a"]) if len(points) > 1 else []
 
@@ -55,9 +55,8 @@ def _mean(values):
 
 
 def _milliseconds(record):
-    """What a training image costs; None where a record does not say."""
-    seconds, images = field(record, "seconds.training"), record.get("images_seen")
-    return 1000 * seconds / images if seconds and images else None
+    """What a training image costs."""
+    return 1000 * record["seconds"]["training"] / record["images_seen"]
 
 
 def _validation_bits(record):
@@ -120,7 +119,7 @@ def tradeoff_part(records, folder, results_dir):
         names = ", ".join(f"`{model}`" for model in reached(points, goal)) or "no model"
         goals.append(f"The {name} is {goal[0]:.0%} in reading (a) with a retention of {goal[1]:.0%}: {names}.")
     seen = {point["images_seen"] for point in points}
-    trained = f"Each model saw {seen.pop():,} images in training. " if len(seen) == 1 and None not in seen else ""
+    trained = f"Each model saw {seen.pop():,} images in training. " if len(seen) == 1 else ""
     text = (
         "**Label control against what it costs**: the models sorted by reading (a) on validation images, where the "
         f"choice was made (★: chosen). {trained}Shares are in percent, retention is in reading (a). *ignored*: reading "

@@ -65,5 +65,3 @@ def test_points_are_means_of_the_validation_scores(traded):
     assert points["features"]["retention"] == pytest.approx(0.52)
     assert points["density"]["milliseconds"] == pytest.approx(1000 * 3300 / 3_025_000)
     assert trade_off(traded[:1]) == [] and trade_off([make_record(), make_record("other")]) == []
-    del traded[1]["seconds"]
-    assert {point["name"]: point["milliseconds"] for point in trade_off(traded)}["features"] is None
