@@ -45,15 +45,14 @@ def check(recipe):
 def add_options(parser, recipe):
     """Adds the options that set fields of a recipe's class."""
     for known in fields(recipe):
-        about, least, most, names, option = (
-            known.metadata.get(k) for k in ("about", "least", "most", "names", "option")
-        )
-        if not option:
+        told = known.metadata
+        if not told.get("option"):
             continue
-        number = runs.whole(least) if isinstance(known.default, int) else runs.number(least, most)
-        keywords = {"choices": names} if names else {"type": number}
-        keywords |= {"help": about} | (option if isinstance(option, dict) else {})
-        parser.add_argument(f"--{known.name.replace('_', '-')}", **keywords)
+        whole = isinstance(known.default, int)
+        number = runs.whole(told["least"]) if whole else runs.number(told["least"], told["most"])
+        keywords = {"choices": told["names"]} if told["names"] else {"type": number}
+        more = told["option"] if isinstance(told["option"], dict) else {}
+        parser.add_argument(f"--{known.name.replace('_', '-')}", **keywords | {"help": told["about"]} | more)
 
 
 def given(args, recipe):
