@@ -1,7 +1,10 @@
 """What the tests of all packages share. Imports nothing heavy: tests that need no TensorFlow start at once."""
 
+import importlib.util
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -15,6 +18,38 @@ def float32_policy():
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def python():
+    """A function that runs Python to its good end in a process of its own, and returns what it wrote to stdout."""
+
+    def run(*command, **environment):
+        command, env = [sys.executable, *map(str, command)], os.environ | environment
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=env
+        )
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def python_on_jax(python):
+    """`python` on Keras's second backend, with two devices. JAX is an optional extra: skips where it is missing."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed: pip install '.[jax]'")
+
+    def run(*command):
+        return python(
+            *command,
+            KERAS_BACKEND="jax",
+            XLA_FLAGS="--xla_force_host_platform_device_count=2",
+            JAX_DISABLE_MOST_OPTIMIZATIONS="1",  # compiling takes longer than all that is computed
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,4 @@
-"""The same weights translate the same and learn the same on JAX, which is an optional extra."""
-
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The same weights translate the same and learn the same on JAX."""
 
 import keras
 import numpy as np
@@ -12,13 +6,7 @@ import pytest
 
 from tfnmt.model import Transformer
 
-ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, while it saves
-]
+pytestmark = pytest.mark.slow
 
 COMPUTE = """
 import keras, numpy as np
@@ -40,31 +28,28 @@ def compute(path):
     return found | {f"weight {i}": weight for i, weight in enumerate(model.get_weights())}
 """
 
-ON_JAX = (
-    COMPUTE
-    + """
+ON_JAX = """
 import sys
 
 assert keras.backend.backend() == "jax"
-np.savez(sys.argv[1] + "/jax.npz", **compute(sys.argv[1] + "/model.keras"))
+for norm in ("pre", "post"):
+    np.savez(f"{sys.argv[1]}/{norm}.npz", **compute(f"{sys.argv[1]}/{norm}.keras"))
 """
-)
 
 
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_the_same_weights_translate_the_same_and_learn_the_same(tmp_path, norm):
-    keras.utils.set_random_seed(3)
-    model = Transformer(40, layers=2, width=16, heads=2, feed_forward=24, dropout=0.0, norm=norm)
-    rng = np.random.default_rng(1)
-    model.set_weights([w + 0.2 * rng.standard_normal(w.shape) for w in model.get_weights()])
-    model.save(tmp_path / "model.keras")
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    command = [sys.executable, "-c", ON_JAX, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_the_same_weights_translate_the_same_and_learn_the_same(tmp_path, python_on_jax):
+    rng, start = np.random.default_rng(1), {}
+    for norm in ("pre", "post"):
+        keras.utils.set_random_seed(3)
+        model = Transformer(40, layers=2, width=16, heads=2, feed_forward=24, dropout=0.0, norm=norm)
+        model.set_weights([w + 0.2 * rng.standard_normal(w.shape) for w in model.get_weights()])
+        model.save(tmp_path / f"{norm}.keras")
+        start[norm] = model.get_weights()[0]
+    python_on_jax("-c", COMPUTE + ON_JAX, tmp_path)
     scope = {}
     exec(COMPUTE, scope)
-    here, on_jax = scope["compute"](tmp_path / "model.keras"), np.load(tmp_path / "jax.npz")
-    assert np.abs(here["weight 0"] - model.get_weights()[0]).max() > 1e-3
-    for name, expected in here.items():
-        np.testing.assert_allclose(on_jax[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+    for norm, weights in start.items():
+        here, on_jax = scope["compute"](tmp_path / f"{norm}.keras"), np.load(tmp_path / f"{norm}.npz")
+        assert np.abs(here["weight 0"] - weights).max() > 1e-3
+        for name, expected in here.items():
+            np.testing.assert_allclose(on_jax[name], expected, rtol=1e-3, atol=1e-4, err_msg=f"{norm} {name}")
