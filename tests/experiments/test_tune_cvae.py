@@ -14,8 +14,6 @@ from tests.experiments.sessions import run_here
 
 BASE = shlex.split("--preset smoke --data glyphs --precision float32")
 
-pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
-
 
 def test_a_model_of_another_dataset_is_refused_at_once(monkeypatch, capfd):
     code, out, err = run_here(monkeypatch, capfd, tune_cvae, "--data", "glyphs", "--model", "density")

@@ -21,8 +21,6 @@ SCRIPT = ROOT / "experiments" / "tune_unet.py"
 BASE = shlex.split("--preset smoke --data shapes --precision float32")
 NAME = "unet-shapes-smoke"
 
-pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
-
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):

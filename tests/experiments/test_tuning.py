@@ -24,8 +24,6 @@ from experiments.searches.options import VARIABLES
 from experiments.searches.oracles import EPOCHS, PROMOTED, make_oracle
 from experiments.searches.search import TAG, Search
 
-pytestmark = pytest.mark.filterwarnings("ignore:currentThread:DeprecationWarning", "ignore:getName:DeprecationWarning")
-
 
 class Killed(BaseException):
     """As a kill would, this passes by every `except Exception`."""
