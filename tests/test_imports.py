@@ -12,9 +12,11 @@ BUILDS_ON = {
     "benchmarks": {"unets", "cvaes", "nmts"},
     "unets": {"searches"},
     "cvaes": {"searches"},
+    "page": {"unets"},
     "maintenance": {"page"},
 }
-"""The benchmark measures models; a model's `tuning.py` says what a search tunes; the page's pictures are made again."""
+"""The benchmark measures models; a model's `tuning.py` says what a search tunes; the page shows masks as the U-Nets'
+pictures do, and its own pictures are made again."""
 
 
 def imports(folder):

@@ -34,8 +34,6 @@ GPU = CPU | {"device": "GPU", "name": "Tesla", "xla": True}
 @pytest.mark.parametrize(
     "options, line",
     [
-        (["--parts", "gpu"], "error: argument --parts: invalid choice: 'gpu'"),
-        (["--seconds", "-1"], "error: argument --seconds: must be at least 0, and finite, received -1"),
         (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times"),
         (["--results", "file/x"], "error: Can't write to file/x: Not a directory."),
         (["--peer", "torch"], "error: --peer torch: that package is not installed here"),

@@ -9,7 +9,6 @@ import pytest
 
 from experiments.benchmarks import report as benchmark_report
 from experiments.harness.reporting import report
-from experiments.maintenance.readme import fill
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -189,14 +188,6 @@ def test_the_summary_has_a_line_a_network_and_leads_to_the_page():
         "of ceiling in float32": "87 %",
         "input pipeline": "1.2 %",
     }
-
-
-def test_the_readme_can_hold_the_summarys_table(tmp_path):
-    folder = tmp_path / FOLDER
-    folder.mkdir(parents=True)
-    (folder / "record.json").write_text(json.dumps(RECORD))
-    text = fill("<!-- table benchmark -->\nold\n<!-- end of table -->\n", tmp_path)
-    assert table(text, "machine")[0]["× plain"] == "2.50 (XLA off)" and "old" not in text
 
 
 def test_a_network_of_which_nothing_worked():

@@ -169,14 +169,6 @@ def test_a_search_without_a_good_trial_still_has_its_section(tmp_path):
     assert "No trial ended well." in text and "3 of 14 ended, 3 of them failed" in text and "rank" not in text
 
 
-def test_a_record_that_lacks_something_is_named(tmp_path):
-    record = make_record(SCORES)
-    del record["config"]["objective"]
-    save(tmp_path, record)
-    with pytest.raises(UserError, match="tuning/unet-shapes/record.json has no 'config.objective'"):
-        summary(tmp_path)
-
-
 @pytest.mark.parametrize("scores", [SCORES, SCORES[:1]], ids=["twelve", "one"])
 def test_pictures_are_small_and_not_blank(tmp_path, scores):
     paths = draw_pictures(make_record(scores, failed=(13,)), tmp_path)
