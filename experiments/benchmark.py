@@ -66,7 +66,7 @@ def measure(quick, options):
         }
     decoded = pipeline = None
     if "decoding" in sizes.parts:
-        decoded = decoding.measure_decoding(known["precision"], sizes.turns, progress)
+        decoded = decoding.measure_decoding(sizes.turns, progress)
     if "memory" in sizes.parts:
         pipeline = memory.measure_pipeline_memory(progress)
     record = {

@@ -22,10 +22,8 @@ def token_losses(labels, logits, smoothing=0.1):
     """
     logits = ops.cast(logits, "float32")
     real = ops.cast(labels != PAD, "float32")
-    normalizer = ops.logsumexp(logits, axis=-1)
-    right = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1), -1)
-    plain = (normalizer - right) * real
-    uniform = (normalizer - ops.mean(logits, axis=-1)) * real
+    plain = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True) * real
+    uniform = (ops.logsumexp(logits, axis=-1) - ops.mean(logits, axis=-1)) * real
     return (1 - smoothing) * plain + smoothing * uniform, plain, real
 
 

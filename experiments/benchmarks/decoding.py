@@ -10,8 +10,11 @@ from experiments.harness.reporting import report
 from experiments.harness.running import hardware
 from experiments.nmts.recipes import make_recipe
 
-SENTENCES, SOURCE, TOKENS = 8, 24, 40
+SENTENCES, SOURCE, TOKENS = 16, 24, 40
 """Translated together, tokens of each, and tokens of each translation."""
+
+PRECISION = "float32"
+"""What `translate.py` computes in: half precision would convert all weights for each token."""
 
 SEARCHES = {"greedy": 1, "beam of 5": 5}
 
@@ -56,11 +59,10 @@ class DecodingService:
         return speeds
 
 
-def measure_decoding(precision, turns, progress):
-    """Measures each kind of search in a process of its own.
+def measure_decoding(turns, progress):
+    """Measures each kind of search in a process of its own, in `PRECISION`.
 
     Args:
-        precision: a Keras dtype policy.
         turns: how often each is timed.
         progress: a `round_robin.Progress`.
 
@@ -69,13 +71,13 @@ def measure_decoding(precision, turns, progress):
     """
     rows = []
     for search, beam in SEARCHES.items():
-        with Child("experiments.benchmarks.decoding:DecodingService", precision, beam) as child:
+        with Child("experiments.benchmarks.decoding:DecodingService", PRECISION, beam) as child:
             speeds = child.call("measure", turns)
         medians = {name: median(values) for name, values in speeds.items()}
         rows.append({"search": search, "turns": speeds, "tokens_per_second": medians})
         text = f"{medians['kept']:.0f} tokens/s with kept keys and values, {medians['recomputed']:.0f} without"
         progress.say(f"decoding, {search}", text, taken=1)
-    sizes = {"sentences": SENTENCES, "source_tokens": SOURCE, "tokens": TOKENS, "precision": precision}
+    sizes = {"sentences": SENTENCES, "source_tokens": SOURCE, "tokens": TOKENS, "precision": PRECISION}
     return {**sizes, "rows": rows}
 
 

@@ -59,7 +59,7 @@ class Sizes:
     )
     unet_batches: int = setting(16, "in an epoch of the U-Net", least=1)
     cvae_preset: str = setting("cpu", "of `cvaes.recipes`, which sizes the conditional VAEs")
-    nmt_tokens: int = setting(1024, "of a batch of the transformer, on each side", least=1)
+    nmt_tokens: int = setting(2048, "of a batch of the transformer, on each side", least=1)
 
     def turn_seconds(self, workload):
         """Seconds of a turn; conditional VAEs, whose steps are short, need fewer."""
