@@ -103,7 +103,7 @@ PRESETS = {
 }
 """What a preset changes in a model's recipe: `smoke` for tests (seconds); `gpu` has fewer shapes to compile."""
 
-CPU_EPOCHS = {"multi30k": {"assignment": 14}, "tatoeba": {"small": 8}}
+CPU_EPOCHS = {"multi30k": {"assignment": 14}, "tatoeba": {"small": 6}}
 """Epochs under `cpu` where the model's own would take a day of 2 cores."""
 
 NUMBERS_SIZES = {"smoke": (400, 40, 40), "cpu": (50_000, 1_000, 2_000), "gpu": (200_000, 1_000, 2_000)}
