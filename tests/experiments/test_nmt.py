@@ -114,7 +114,7 @@ def test_bad_recipes(field, value):
         (["--layer", "2"], "unrecognized arguments: --layer 2 (did you mean --layers?)"),
         (["--data", "numbers", "--model", "large"], "--model must be one of small or all for numbers. Received: large"),
         (["--data", "numbers", "--heads", "3"], "small: width must be even and divisible by heads."),
-        (["--data", "tatoeba"], "holds no tatoeba"),
+        (["--data", "tatoeba", "--data-dir", "."], "holds no tatoeba"),
         (["--dropout", "2"], "argument --dropout: must lie between 0 and 0.9999, received 2"),
     ],
 )
