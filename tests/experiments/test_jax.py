@@ -1,20 +1,13 @@
-"""The second backend: the same weights predict the same, and both scripts run on it. JAX is an optional extra."""
+"""The second backend: the same weights predict the same, and all scripts run on it."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests.experiments.sessions import ROOT
+from tests.experiments.sessions import ROOT, SCRIPTS, read
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
-]
+pytestmark = pytest.mark.slow
 
 TRAIN = """
 import keras, numpy as np, tensorflow as tf
@@ -58,16 +51,7 @@ np.savez(
 )
 
 
-def python(*command, devices=1):
-    env = {**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    env["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes longer than all that is computed
-    command = [sys.executable, *map(str, command)]
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb):
+def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb, python_on_jax):
     """Three steps of the CVAE, within its KL warm-up, on one device and shared out over two."""
     from tfcvae.model import CVAE
     from tfseg.unet import build_unet
@@ -81,7 +65,7 @@ def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb)
         disturb(model)
         model.save(tmp_path / f"{name}.keras")
     np.savez(tmp_path / "arrays.npz", photos=photos, digits=digits, labels=labels)
-    python("-c", PREDICT, tmp_path, devices=2)
+    python_on_jax("-c", PREDICT, tmp_path)
     on_jax = np.load(tmp_path / "jax.npz")
     here = {
         "unet": unet.predict_on_batch(photos),
@@ -104,27 +88,28 @@ def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb)
         assert np.allclose(trained[f"{devices}_1"], logs, rtol=1e-4), devices
 
 
-@pytest.mark.parametrize(
-    "script, data, devices",
-    [
-        ("run_unet_matrix.py", "shapes", 1),
-        ("run_unet_matrix.py", "shapes", 2),
-        ("cvae.py", "glyphs", 1),
-        ("nmt.py", "numbers", 1),
-    ],
-    ids=["matrix", "matrix on two devices", "cvae", "nmt"],
-)
-def test_a_smoke_run_ends_with_scores(tmp_path, script, data, devices):
-    options = ["--data", data, "--preset", "smoke", "--epochs", "1", "--precision", "float32", "--results", tmp_path]
-    options += ["--variants", "strconv-ups-dice"] * (script == "run_unet_matrix.py")
-    options += ["--strategy", "mirrored"] * (devices > 1)
-    out = python(ROOT / "experiments" / script, *options, devices=devices)
-    assert "Keras on jax" in out and ("shared out over 2 devices" in out) == (devices > 1)
-    kind, score = {"cvae.py": ("cvae", "negative_elbo"), "nmt.py": ("nmt", "bleu")}.get(script, ("unet", "iou"))
-    (path,) = (tmp_path / kind).rglob("record.json")
-    record = json.loads(path.read_text())
-    assert (record["hardware"]["backend"], record["hardware"]["replicas"]) == ("jax", devices)
-    assert "jax" in record["versions"]
-    assert record["sentences_per_second" if kind == "nmt" else "images_per_second"] > 0
-    assert np.isfinite(record["test"][score])
-    assert (path.parent / "model.keras").is_file()
+OPTIONS = ["--preset", "smoke", "--epochs", "1", "--precision", "float32"]
+MIRRORED = ["--variants", "strconv-ups-dice", "--strategy", "mirrored"]
+COMMANDS = {  # the one on two devices last: they stay set up
+    "cvae": ["cvae.py", "--data", "glyphs"],
+    "nmt": ["nmt.py", "--data", "numbers"],
+    "unet": ["run_unet_matrix.py", "--data", "shapes", *MIRRORED],
+}
+SCORES = {"cvae": "negative_elbo", "nmt": "bleu", "unet": "iou"}
+
+
+def test_smoke_runs_end_with_scores(tmp_path, python_on_jax):
+    commands = [
+        [str(ROOT / "experiments" / script), *options, *OPTIONS, "--results", str(tmp_path)]
+        for script, *options in COMMANDS.values()
+    ]
+    out = python_on_jax("-c", SCRIPTS, json.dumps(commands))
+    assert "Keras on jax" in out and "shared out over 2 devices" in out
+    for kind, score in SCORES.items():
+        (path,) = (tmp_path / kind).rglob("record.json")
+        record = read(path.parent)
+        assert (record["hardware"]["backend"], record["hardware"]["replicas"]) == ("jax", 1 + (kind == "unet"))
+        assert "jax" in record["versions"]
+        assert record["sentences_per_second" if kind == "nmt" else "images_per_second"] > 0
+        assert np.isfinite(record["test"][score])
+        assert (path.parent / "model.keras").is_file()

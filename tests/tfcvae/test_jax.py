@@ -1,10 +1,4 @@
-"""Training with wrong labels, an adversary and averaged weights is the same on JAX, which is an optional extra."""
-
-import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Training with wrong labels, an adversary and averaged weights is the same on JAX."""
 
 import keras
 import numpy as np
@@ -12,13 +6,7 @@ import pytest
 
 from tests.tfcvae.control import flat, untrained_features
 
-ROOT = Path(__file__).resolve().parents[2]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed: pip install '.[jax]'"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras, while it saves
-]
+pytestmark = pytest.mark.slow
 
 SETUP = """
 import sys
@@ -76,7 +64,7 @@ np.savez(folder + "/half.npz", **result)
 )
 
 
-def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path):
+def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path, python_on_jax):
     scope = {}
     exec(SETUP, scope)
     features = untrained_features()
@@ -87,10 +75,7 @@ def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path):
         tmp_path / "weights.npz",
         **{f"{name}{i}": keras.ops.convert_to_numpy(v) for name, group in groups.items() for i, v in enumerate(group)},
     )
-    env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiling takes the longest
-    command = [sys.executable, "-c", ON_JAX, str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=env, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    python_on_jax("-c", ON_JAX, tmp_path)
 
     model, here = scope["fitted"](str(tmp_path), "float32", scope["batches"]())
     for name, group in groups.items():
