@@ -89,9 +89,7 @@ def from_tfds(choice):
     info = datasets.builder_of(choice).info
     names = set(info.features["translation"] if "translation" in list(info.features) else info.features)
     if not names >= {"en", "fr"}:
-        raise UserError(
-            f"{choice.name} has {', '.join(sorted(names))}; translation from English to French needs en and fr"
-        )
+        raise UserError(f"{choice.name} has {', '.join(sorted(names))}; it needs en and fr")
     texts = {}
     with datasets.naming_damage(choice):
         for split, examples in datasets.load_splits(choice, {name: name for name in info.splits}).items():
