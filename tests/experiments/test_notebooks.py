@@ -12,11 +12,12 @@ from experiments.notebooks import execute as execute_script
 from experiments.notebooks.execute import FOLDER, NOTEBOOKS, execute
 from tests.experiments.sessions import ROOT, run_here
 
-PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4, "unet_matrix": 3}
+PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4, "unet_matrix": 3, "translation": 2}
 SMOKE = {
     "cvae_mnist": {"DATA": "glyphs", "LIVE": True, "EPOCHS": 1, "TEST_IMAGES": 100},
     "cvae_cifar10": {"DATA": "glyphs-colour", "LIVE": True, "EPOCHS": 1, "TEST_IMAGES": 100},
     "unet_matrix": {"DATA": "shapes", "SIZE": 32, "FILTERS": 4, "EPOCHS": 1, "TRAIN_IMAGES": 32, "TEST_IMAGES": 8},
+    "translation": {"DATA": "numbers", "PAIRS": 300, "HELD_OUT": 20, "VOCABULARY": 300, "EPOCHS": 1},
 }
 PNG = b"\x89PNG\r\n"
 MAX_BYTES = 1_500_000
@@ -65,7 +66,7 @@ def test_committed_notebook_shows_what_it_computed(name):
     assert_clean(notebook, name)
     assert path.stat().st_size < MAX_BYTES
     data = re.search(r'^DATA = "(\w+)"', notebook.cells[2].source, re.MULTILINE)[1]  # the real one, not a stand-in
-    assert data in ("mnist", "cifar10", "oxford_iiit_pet")
+    assert data in ("mnist", "cifar10", "oxford_iiit_pet", "numbers")
     assert f"\n{data}: " in f"\n{written(notebook)}"
     assert "LIVE = True" not in notebook.cells[2].source  # the included, fully trained models
 
@@ -76,14 +77,15 @@ def test_a_notebook_needs_the_libraries_alone(name):
     sources = ["".join(cell["source"]) for cell in cells]
     assert [n for n, cell in enumerate(cells) if cell["metadata"].get("tags")] == [2]
     assert cells[2]["metadata"]["tags"] == ["parameters"]
-    assert all(f"{parameter} = " in sources[2] for parameter in ("DATA_DIR", *SMOKE[name]))
+    parameters = [*SMOKE[name], *["DATA_DIR"] * (name != "translation")]
+    assert all(f"{parameter} = " in sources[2] for parameter in parameters)
     assert "pip" in sources[1] and "REPOSITORY" in sources[1]  # where the libraries are not installed, as on Colab
     assert not re.search(r"^\s*(from|import) experiments", "\n".join(sources), re.MULTILINE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name, where", list(zip(SMOKE, (FOLDER, ROOT / "tests", FOLDER), strict=True)), ids=list(SMOKE)
+    "name, where", list(zip(SMOKE, (FOLDER, ROOT / "tests", FOLDER, FOLDER), strict=True)), ids=list(SMOKE)
 )
 def test_notebook_runs_in_smoke_size(name, where):
     path = FOLDER / f"{name}.ipynb"
@@ -91,9 +93,11 @@ def test_notebook_runs_in_smoke_size(name, where):
     notebook = execute(path, SMOKE[name], where)
     assert_clean(notebook, name)
     text = written(notebook)
-    data = SMOKE[name]["DATA"]
-    assert re.search(rf"{data}: [\d,]+ train images, {SMOKE[name]['TEST_IMAGES']} test images", text)
-    if data == "shapes":
+    data, count = SMOKE[name]["DATA"], SMOKE[name].get("TEST_IMAGES") or SMOKE[name]["HELD_OUT"]
+    assert re.search(rf"{data}: [\d,]+ train \w+, {count} test (images|pairs)", text)
+    if data == "numbers":
+        assert "20 unseen sentences: " in text and "Where is the nearest station?  ->  " in text
+    elif data == "shapes":
         assert re.search(r"strconv-ups-dice +0\.\d{3} +0\.\d{3}", text) and "all background" in text
     else:
         assert "one-hot labels give the same latent: True" in text
