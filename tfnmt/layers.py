@@ -78,7 +78,7 @@ def project(dense, x):
     """A projection of `(batch, length, ...)` as if all tokens were one sentence's.
 
     The gradient of its weights is one matrix product then. With a batch axis, TensorFlow computes one for each
-    sentence and adds them up, which takes half of the training step.
+    sentence and adds them up, which takes far more time and memory.
     """
     shape = ops.shape(x)
     projected = dense(ops.reshape(x, (1, -1, *shape[2:])))
