@@ -29,6 +29,11 @@ class LabelControl:
             averaged over blocks of 4x4 pixels: background, colours and place stay.
         adversary_weight: of minus the adversary's score of everything decoded, samples from the prior included.
         adversary_ramp: optimizer steps over which that weight rises from 0.
+        view_noise: standard deviation of normal noise on all that the feature network sees, which is then also moved by
+            up to 2 pixels; with 0 it sees images as they are. A decoder finds pixels that one frozen network reads as
+            any label and nobody else does. What is read so in every view of it is also read so by others (the
+            expectation over transformations of Athalye et al. 2018, "Synthesizing Robust Adversarial Examples").
+        mirrored_views: whether a view may also be mirrored left to right, as photos may and digits may not.
     """
 
     wrong_labels: float = 0.0
@@ -36,11 +41,13 @@ class LabelControl:
     layout_weight: float = 0.0
     adversary_weight: float = 0.0
     adversary_ramp: int = 500
+    view_noise: float = 0.0
+    mirrored_views: bool = False
 
     def __post_init__(self):
         if not 0 <= self.wrong_labels < 1:
             raise ValueError(f"wrong_labels must lie in [0, 1). Received: wrong_labels={self.wrong_labels!r}")
-        for name in ("classifier_weight", "layout_weight", "adversary_weight", "adversary_ramp"):
+        for name in ("classifier_weight", "layout_weight", "adversary_weight", "adversary_ramp", "view_noise"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0. Received: {name}={getattr(self, name)!r}")
 

@@ -42,11 +42,12 @@ NETWORKS = {
     "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1), hidden=32),
     "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2), hidden=256),
     "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3), hidden=512),
+    "wide": Size(channels=(64, 128, 192), blocks=(1, 2, 3), hidden=512),
     "colour": Size(channels=(32, 64, 96, 128), blocks=(1, 1, 1, 1), hidden=256),
     "colour-wide": Size(channels=(64, 128, 160, 160), blocks=(1, 2, 1, 1), hidden=256),
 }
-"""Sizes by name: `tiny` for tests, `small` and `base` for likelihoods of pixels, the `colour` ones for sharp images;
-add your own. A spatial latent lies at quarter resolution, which has to be the last level."""
+"""Sizes by name: `tiny` for tests, `small`, `base` and `wide` for likelihoods of pixels, the `colour` ones for sharp
+images; add your own. A spatial latent lies at quarter resolution, which has to be the last level."""
 
 
 CONDITIONINGS = ("modulation", "input")

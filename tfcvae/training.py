@@ -96,8 +96,10 @@ class TrainingSteps:
         Returns:
             As `draw_noise`, and with wrong labels `label_shifts`, int32 `(count,)`: what to add to a label, modulo the
             number of classes, where it is to be wrong. With a classifier or an adversary `sample_latents` from N(0, I)
-            and `sample_labels`, for new images. With an adversary `moves`, uniform `(count, 3, 3)`: how real images,
-            outputs and samples are mirrored and shifted.
+            and `sample_labels`, for new images. With an adversary `moves`, uniform `(count, 3, 3)`: how the adversary
+            sees real images, outputs and samples, mirrored and shifted. With `view_noise` `views`, uniform
+            `(count, 2, 3)`, and `view_noise` from N(0, I), `(count, 2, *image_shape)`: how the feature network sees
+            outputs and samples.
         """
         noise, seed = self.draw_noise(count), self.noise_seeds
         if self.control.wrong_labels:
@@ -107,6 +109,9 @@ class TrainingSteps:
             noise["sample_labels"] = keras.random.randint((count,), 0, self.num_classes, seed=seed)
         if self.control.adversary_weight:
             noise["moves"] = keras.random.uniform((count, 3, 3), dtype="float32", seed=seed)
+        if self.control.view_noise:
+            noise["views"] = keras.random.uniform((count, 2, 3), dtype="float32", seed=seed)
+            noise["view_noise"] = keras.random.normal((count, 2, *self.image_shape), dtype="float32", seed=seed)
         return noise
 
     @property
@@ -160,9 +165,9 @@ class TrainingSteps:
         )
         terms = {}
         if helpers.feature_network is not None:
-            *features, logits = helpers.feature_network(decoded)
+            *features, logits = helpers.feature_network(self._view(decoded, noise))
             if self.likelihood.uses_features:
-                *real, _ = helpers.feature_network(images[:right])
+                *real, _ = helpers.feature_network(self._view(images[:right], noise))
                 rightly["feature_distance"] = feature_distance(real, [scale[:right] for scale in features])
         loss = self.weighted_kl(self.kl_divergence(wrongly)) if control.wrong_labels else 0.0
         ramp = self._ramp(control.adversary_ramp)
@@ -176,7 +181,7 @@ class TrainingSteps:
         if control.adversary_weight:
             terms["realism"] = (
                 -control.adversary_weight * ramp,
-                helpers.adversary([self._moved(decoded, noise["moves"], 1), told]),
+                helpers.adversary([_moved(decoded, noise["moves"][:, 1:]), told]),
             )
         for name, (weight, values) in terms.items():
             helpers.trackers[name].update_state(values)
@@ -185,8 +190,8 @@ class TrainingSteps:
 
     def adversary_loss(self, images, labels, decoded, told, noise):
         """The adversary's loss on real images under their labels, and on decoded ones under those told; a scalar."""
-        real = self._moved(images, noise["moves"], 0)
-        both = ops.concatenate([real, self._moved(decoded, noise["moves"], 1)])
+        real = _moved(images, noise["moves"])
+        both = ops.concatenate([real, _moved(decoded, noise["moves"][:, 1:])])
         scores = self.helpers.adversary([both, ops.concatenate([self.one_hot(labels), told])], training=True)
         count = ops.shape(images)[0]
         loss = hinge_loss(scores[:count], scores[count:])
@@ -271,10 +276,27 @@ class TrainingSteps:
         """The share of a rise over so many steps that is done, float32."""
         return ops.minimum(ops.cast(self.steps_done, "float32") / steps, 1.0) if steps else 1.0
 
-    def _moved(self, images, moves, first):
-        """Images mirrored and shifted by the draws of a group, 0 for real images, 1 for outputs followed by samples."""
-        draws = ops.reshape(ops.transpose(moves[:, first:], (1, 0, 2)), (-1, 3))[: ops.shape(images)[0]]
-        return augment(images, draws[:, 0] < 0.5, ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT)
+    def _view(self, images, noise):
+        """What the feature network sees of images: outputs, of which samples may follow, or the first inputs, which are
+        moved and get noise as their outputs do."""
+        if not self.control.view_noise:
+            return images
+        added = _by_group(noise["view_noise"])[: ops.shape(images)[0]]
+        seen = ops.cast(images, "float32") + self.control.view_noise * added
+        return _moved(seen, noise["views"], self.control.mirrored_views)
+
+
+def _moved(images, moves, mirrors=True):
+    """Images shifted, and mirrored where `mirrors`, by uniform draws `(count, groups, 3)`: the first group's, the
+    second's and so on, as many as there are images."""
+    draws = _by_group(moves)[: ops.shape(images)[0]]
+    shifts = ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT
+    return augment(images, (draws[:, 0] < 0.5) & mirrors, shifts)
+
+
+def _by_group(draws):
+    """Draws of `(count, groups, ...)` one group after the other, `(groups * count, ...)`."""
+    return ops.reshape(ops.swapaxes(draws, 0, 1), (-1, *draws.shape[2:]))
 
 
 def _inputs(data):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from experiments.harness.running import runs
 from experiments.harness.running.recipe import check, setting
 
-NETWORKS = ("tiny", "small", "base", "colour", "colour-wide")
+NETWORKS = ("tiny", "small", "base", "wide", "colour", "colour-wide")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
 LIKELIHOODS += ("features",)
 PRIORS = ("standard", "class")
@@ -44,6 +44,9 @@ class Recipe:
     )
     classifier_weight: float = setting(0.0, "of the feature network's reading of relabelled images", option=True)
     layout_weight: float = setting(0.0, "of the coarse likeness of relabelled images to their input", option=True)
+    view_noise: float = setting(
+        0.0, "standard deviation of noise on what the feature network sees, which is then moved, too", option=True
+    )
     adversary_weight: float = setting(0.0, "of the adversary; 0 trains none", option=True)
     adversary: str = setting("base", "a key of `tfcvae.adversary.ADVERSARIES`")
     average: float = setting(0.0, "momentum of averaged weights; 0 for none", most=0.9999, option=True)
@@ -90,8 +93,8 @@ COLOUR = Recipe(
     average=0.999, images=450_000,
 )  # fmt: skip
 FEATURES = replace(
-    COLOUR, network="colour", likelihood="features", wrong_label_share=0.5, classifier_weight=5.0, layout_weight=2500.0,
-    batch_size=64, learning_rate=5e-4,
+    COLOUR, network="colour", likelihood="features", kl_weight=0.5, wrong_label_share=0.5, classifier_weight=5.0,
+    layout_weight=2500.0, view_noise=0.05, batch_size=64, learning_rate=5e-4,
 )  # fmt: skip
 CONTROL = replace(
     FEATURES,
@@ -138,8 +141,14 @@ PRESETS = {
 ON_GPU = {
     "control": {"network": "colour-wide", "images": 720_000},
     "features": {"network": "colour-wide", "images": 720_000},
-    "density": {"network": "base", "batch_size": 128, "images": 720_000},
-    "plain": {"network": "base", "batch_size": 128, "images": 720_000},
+    "density": {
+        "network": "wide",
+        "latent_shape": (8, 8, 32),
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "images": 720_000,
+    },
+    "plain": {"network": "wide", "batch_size": 64, "learning_rate": 1e-3, "images": 720_000},
     "standard": {"network": "base", "batch_size": 128, "images": 6_000_000},
 }
 """What the `gpu` preset changes, by model."""

@@ -103,8 +103,11 @@ PRESETS = {
 }
 """What a preset changes in a model's recipe: `smoke` for tests (seconds); `gpu` has fewer shapes to compile."""
 
-CPU_EPOCHS = {"multi30k": {"assignment": 14}, "tatoeba": {"small": 6}}
-"""Epochs under `cpu` where the model's own would take a day of 2 cores."""
+EPOCHS = {
+    "cpu": {"multi30k": {"assignment": 14}, "tatoeba": {"small": 6}},
+    "gpu": {"multi30k": {"assignment": 30}},
+}
+"""Epochs under a preset where they are not the model's own: on 2 cores these would take a day."""
 
 NUMBERS_SIZES = {"smoke": (400, 40, 40), "cpu": (50_000, 1_000, 2_000), "gpu": (200_000, 1_000, 2_000)}
 """Train, validation and test pairs of the procedural corpus, by preset."""
@@ -125,6 +128,6 @@ def make_recipe(dataset, model, preset, overrides):
         ValueError: for what no model can be built with.
     """
     changes = dict(PRESETS[preset])
-    if preset == "cpu" and model in CPU_EPOCHS.get(dataset, {}):
-        changes["epochs"] = CPU_EPOCHS[dataset][model]
+    epochs = EPOCHS.get(preset, {}).get(dataset, {})
+    changes |= {"epochs": epochs[model]} if model in epochs else {}
     return replace(models_of(dataset)[model], **(changes | overrides))

@@ -12,8 +12,9 @@ text; epochs are chosen on validation sentences.
   is split into words first, as papers on Multi30k report it. **chrF**: agreement in runs of 1 to 6 characters.
   **Exact**: share in percent of translations that are their reference.
 - **Training loss**: the smoothed cross-entropy of a token that training minimised, in nats, dropout on, in the epoch
-  whose weights were kept; **unsmoothed**: the cross-entropy of the same tokens. **Without dropout**: the smoothed loss
-  of those weights on training sentences. **Least**: the smallest value that label smoothing lets any model reach.
+  whose weights were kept, and **in the last epoch**, which is what others report; **unsmoothed**: the cross-entropy of
+  the same tokens. **Without dropout**: the smoothed loss of the kept weights on training sentences. **Least**: the
+  smallest value that label smoothing lets any model reach.
 - **Perplexity** of the reference translations, a token and a character.
 """
 
@@ -78,6 +79,8 @@ def _loss_table(models):
     columns = {
         "training loss": "training_loss",
         "unsmoothed": "training_cross_entropy",
+        "in the last epoch": "last_training_loss",
+        "unsmoothed in the last": "last_training_cross_entropy",
         "without dropout": "fit.smoothed",
         "least": "fit.least_loss",
         "test loss": "test.smoothed",

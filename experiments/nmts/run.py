@@ -65,15 +65,18 @@ class Run(Experiment):
         return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
 
     def _record(self, variant, seed, model, progress, scores):
-        """Adds the training loss of the epoch whose weights were kept, with dropout as trained: smoothed, and not."""
+        """Adds the training loss, with dropout as trained, smoothed and not: in the epoch whose weights were kept, and
+        in the last."""
         record = super()._record(variant, seed, model, progress, scores)
-        row = progress.history[progress.best_epoch - 1]
+        row, last = progress.history[progress.best_epoch - 1], progress.history[-1]
         rates = [r["images_per_epoch"] / r["seconds"] for r in progress.history]
         lengths = self.data.pairs("train", self.recipes[variant]).lengths
         per_sentence = float(lengths.mean(axis=0).sum())
         return record | {
             "training_loss": row["loss"],
             "training_cross_entropy": row["cross_entropy"],
+            "last_training_loss": last["loss"],
+            "last_training_cross_entropy": last["cross_entropy"],
             "tokens_per_second": float(np.median(rates)) * per_sentence,
         }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from experiments.harness.running import checkpoint
 from experiments.harness.running.checkpoint import Checkpoint, Progress
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.schedules import OneCycle
@@ -64,8 +65,9 @@ def make_model(seed, optimizer=None, eager=True):
 def run(path, seed=0, epochs=EPOCHS, data=None, on_epoch=None, mode="min", name="c", **model_arguments):
     """One session of a training: a new model that goes on from the checkpoint, if there is one."""
     model = make_model(seed, **model_arguments)
-    checkpoint = Checkpoint(path, model, {"name": name})
-    progress = train(model, data or Lines(), VALIDATION, epochs, checkpoint, "loss", mode, on_epoch)
+    progress = train(
+        model, data or Lines(), VALIDATION, epochs, Checkpoint(path, model, {"name": name}), "loss", mode, on_epoch
+    )
     return model, progress
 
 
@@ -132,6 +134,17 @@ def test_finished_training_only_loads_its_best_weights(whole):
     assert_same(finished, again)
     assert again[1] == finished[1]  # seconds too
     assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_takes_long_to_write_is_written_less_often(tmp_path, whole, monkeypatch):
+    """With all counted as slow, and no time as enough, only after a session's first epoch and after the last."""
+    monkeypatch.setattr(checkpoint, "QUICK", -1)
+    monkeypatch.setattr(checkpoint, "SPACING", 1e9)
+    trained = []
+    interrupted(tmp_path / "cut.npz", 3)
+    resumed = run(tmp_path / "cut.npz", seed=99, on_epoch=lambda progress: trained.append(progress.epochs_done))
+    assert_same(whole[0], resumed)
+    assert trained == [2, 3, 4]
 
 
 # Averaged weights

@@ -9,7 +9,15 @@ from tfcvae.label_control import LabelControl
 from tfcvae.model import CVAE
 
 SHAPE, CLASSES = (8, 8, 1), 3
-FULL = LabelControl(0.5, classifier_weight=3.0, layout_weight=40.0, adversary_weight=2.0, adversary_ramp=10)
+FULL = LabelControl(
+    0.5,
+    classifier_weight=3.0,
+    layout_weight=40.0,
+    adversary_weight=2.0,
+    adversary_ramp=10,
+    view_noise=0.1,
+    mirrored_views=True,
+)
 
 
 def batch(count=8, seed=0):
@@ -31,6 +39,8 @@ def given_noise(count=8, seed=0):
         "sample_latents": rng.standard_normal((count, 4), "float32"),
         "sample_labels": rng.integers(0, CLASSES, count).astype("int32"),
         "moves": rng.random((count, 3, 3), "float32"),
+        "views": rng.random((count, 2, 3), "float32"),
+        "view_noise": rng.standard_normal((count, 2, *SHAPE), "float32"),
     }
 
 

@@ -68,8 +68,11 @@ def test_the_loss_is_the_sum_of_its_terms_by_hand(features):
     loss, _ = model.training_loss(images, labels, noise)
     logs = {name: float(value) for name, value in model.get_metrics_result().items()}
 
+    draws = np.concatenate([noise["views"][:, 0], noise["views"][:4, 1]])
+    added = 0.1 * np.concatenate([noise["view_noise"][:, 0], noise["view_noise"][:4, 1]])
+    seen, seen_images = moved(decoded + added, draws), moved(images[:4] + added[:4], draws[:4])
     pixels = np.square(decoded[:4] - images[:4]).mean((1, 2, 3))
-    pairs = zip(features(images[:4])[:-1], features(decoded[:4])[:-1], strict=True)
+    pairs = zip(features(seen_images)[:-1], features(seen[:4])[:-1], strict=True)
     distance = np.mean([np.square(np.subtract(a, b)).mean((1, 2, 3)) for a, b in pairs], axis=0)
     reconstruction = np.mean(2500 * pixels + 200 * distance)
     mean, log_variance, prior_mean, prior_log_variance = (
@@ -79,7 +82,7 @@ def test_the_loss_is_the_sum_of_its_terms_by_hand(features):
     kl = (np.exp(difference) + np.square(mean - prior_mean) / np.exp(prior_log_variance) - 1 - difference) / 2
     paid = sum(np.maximum(part.mean(axis=0), 0.01).sum() for part in (kl[:4], kl[4:]))
     told = np.asarray(told)
-    entropy = -np.sum(told[4:] * log_softmax(features(decoded[4:])[-1], axis=1), axis=1).mean()
+    entropy = -np.sum(told[4:] * log_softmax(features(seen[4:])[-1], axis=1), axis=1).mean()
     coarse = [x.reshape(4, 2, 4, 2, 4).mean((2, 4)) for x in (decoded[4:8], images[4:])]
     layout = np.square(np.subtract(*coarse)).mean()
     draws = np.concatenate([noise["moves"][:, 1], noise["moves"][:4, 2]])
@@ -112,6 +115,15 @@ def test_images_under_wrong_labels_have_no_reconstruction(features):
     assert same == wrong and abs(right - same) > 1
 
 
+def test_a_view_that_may_not_be_mirrored_moves_by_up_to_two_pixels_and_never_turns(features):
+    model = build(features, LabelControl(0.5, classifier_weight=1.0, view_noise=1e-6))
+    noise, image = given_noise(64), np.zeros((64, *SHAPE), "float32")
+    image[:, 3, 5] = 1
+    seen = np.round(np.asarray(model._view(image, noise)), 3)[..., 0]
+    rows, columns = np.nonzero(seen.max(axis=2))[1], np.nonzero(seen.max(axis=1))[1]
+    assert set(rows) == {1, 2, 3, 4, 5} and set(columns) == {3, 4, 5, 6, 7}
+
+
 def test_without_control_a_step_draws_and_logs_nothing_more(features):
     model = build(features, LabelControl())
     (images, labels), noise = batch(), given_noise()
@@ -136,6 +148,8 @@ def test_the_noise_of_a_step(features):
         "sample_latents": (300, 4),
         "sample_labels": (300,),
         "moves": (300, 3, 3),
+        "views": (300, 2, 3),
+        "view_noise": (300, 2, *SHAPE),
     }
     assert set(np.unique(noise["label_shifts"])) == {1, 2} and set(np.unique(noise["sample_labels"])) == {0, 1, 2}
     assert np.min(noise["moves"]) >= 0 and np.max(noise["moves"]) < 1

@@ -61,7 +61,7 @@ def _panel(axis, histories, columns, styles, late):
         margin = 0.06 * np.ptp(heights) or 1.0
         axis.set_ylim(heights.min() - margin, heights.max() + margin)
     axis.set_xlim(left=0)
-    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

@@ -6,6 +6,7 @@ included), seed generators, the best weights and the history.
 """
 
 import json
+import time
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ from experiments.harness.running.runs import write_atomic
 
 DAMAGE = (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, OSError, EOFError)
 """What reading a damaged `.npz` raises."""
+
+QUICK, SPACING = 0.5, 10
+"""A checkpoint that took more than `QUICK` seconds to write is next written when `SPACING` times as long has gone by:
+on a GPU, whose epochs are short, writing a large model after each one would take longer than training it."""
 
 
 @dataclass
@@ -61,17 +66,27 @@ class Checkpoint:
             model.optimizer.build(model.trainable_variables)
         self.configuration = json.loads(json.dumps(configuration))
         self.best_weights = None
+        self._cost, self._saved = 0.0, None
+
+    @property
+    def due(self):
+        """Whether to save after an epoch; see `SPACING`."""
+        waited = self._saved is None or time.perf_counter() - self._saved >= SPACING * self._cost
+        return waited or self._cost <= QUICK
 
     def _variables(self):
         beside = getattr(self.model, "training_variables", [])  # of networks that train along and are not saved
         return self.model.variables + self.model.optimizer.variables + beside
 
     def save(self, progress):
+        started = time.perf_counter()
         arrays = {f"state_{i}": np.asarray(v) for i, v in enumerate(self._variables())}
         arrays |= {f"best_{i}": value for i, value in enumerate(self.best_weights or [])}
         meta = {"configuration": self.configuration, "progress": vars(progress)}
         arrays["meta"] = np.array(json.dumps(meta))
         write_atomic(self.path, lambda path: np.savez(path, **arrays))
+        self._saved = time.perf_counter()
+        self._cost = self._saved - started
 
     def restore(self):
         """Loads the file into the model.

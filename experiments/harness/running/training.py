@@ -1,5 +1,6 @@
 """The training loop that all experiments share: one epoch at a time, checkpointed so that `kill -9` costs no more than
-the epoch in progress, and repeated exactly by whoever resumes it, since an epoch's data depend on its number alone.
+the epoch in progress (or a few that took no longer than ten times the checkpoint), and repeated exactly by whoever
+resumes it, since an epoch's data depend on its number alone.
 """
 
 import contextlib
@@ -71,7 +72,8 @@ def train(
                 "images_per_epoch": images,
             }
         )
-        checkpoint.save(progress)
+        if checkpoint.due or epoch + 1 == epochs:
+            checkpoint.save(progress)
         if on_epoch:
             on_epoch(progress)
     model.set_weights(checkpoint.best_weights)
