@@ -30,7 +30,8 @@ def summarise(row, forward_flops, ceilings):
 
     Args:
         row: dictionary with `precision` and `turns`: images a second by measure, one number a turn.
-        forward_flops: floating-point operations of a forward pass of one image.
+        forward_flops: floating-point operations of a forward pass of one image; None where no setting that counts them
+            could be built.
         ceilings: of the machine's matrix product, floating-point operations a second by precision.
 
     Returns:
@@ -47,7 +48,7 @@ def summarise(row, forward_flops, ceilings):
     if {"step", "together"} <= turns.keys():
         pairs = zip(turns["step"], turns["together"], strict=True)
         result["pipeline_share"] = median(alone / both - 1 for alone, both in pairs)
-    if "step" in turns and row["precision"] in ceilings:
+    if "step" in turns and row["precision"] in ceilings and forward_flops:
         flops = result["images_per_second"]["step"] * FLOPS_OF_A_STEP * forward_flops
         result["ceiling_share"] = flops / ceilings[row["precision"]]
     return result

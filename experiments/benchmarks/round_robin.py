@@ -97,7 +97,7 @@ class RoundRobin:
         for measure in row.measures[:: 1 if turn % 2 == 0 else -1]:  # no measure always comes after the same one
             turns[measure].append(child.call("measure", measure, self.seconds, limit=LIMIT + self.seconds))
         speeds = ", ".join(f"{measure} {values[-1]:.2f}" for measure, values in turns.items())
-        self._say_turn(str(row), turn, f"{self.network['unit']}/s: {speeds}")
+        self._say_turn(str(row), turn, f"{self.network.get('unit', 'images')}/s: {speeds}")
 
     def _measure_machine(self, turn):
         self.pipeline.append(self.machine.call("pipeline", self.seconds))
@@ -118,7 +118,7 @@ class RoundRobin:
     def _record(self):
         speeds = {precision: median(turns) for precision, turns in self.ceilings.items()}
         for row in self.children:
-            self.outcomes[row] |= summarise(self.outcomes[row], self.network["forward_flops"], speeds)
+            self.outcomes[row] |= summarise(self.outcomes[row], self.network.get("forward_flops"), speeds)
         ceilings = {
             precision: product | {"turns": self.ceilings[precision], "flops_per_second": speeds[precision]}
             for precision, product in self.products.items()
