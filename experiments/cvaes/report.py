@@ -158,6 +158,7 @@ def _training(record):
         "label_noise": "{:.0%} of the labels told to the encoder wrong",
         "wrong_label_share": "{:.0%} of the images sent in with a wrong label",
         "classifier_weight": "classifier's weight {:g}",
+        "view_noise": "noise of {:g} on what the feature network sees, and moves",
         "layout_weight": "layout's weight {:g}",
         "adversary_weight": "adversary's weight {:g}",
         "average": "weights averaged with a momentum of {:g}",

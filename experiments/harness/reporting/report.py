@@ -244,14 +244,15 @@ def told_apart(records, describe):
 
 
 def hardware(record):
-    """One line on a record's `hardware`, or None."""
+    """One line on a record's `hardware`, or None; `beside` is what else ran there at the same time."""
     known = record.get("hardware")
     if not known:
         return None
     gpus, cores = known.get("gpus") or 0, known.get("cores")
     count = f"{gpus} x " if gpus > 1 else ""
     parts = [known.get("device"), f"{count}{known.get('name')}", cores and f"{cores} cores", known.get("precision")]
-    return ", ".join([*filter(None, parts), f"XLA {'on' if known.get('xla') else 'off'}"])
+    beside = known.get("beside") and f"beside {known['beside']}"
+    return ", ".join([*filter(None, parts), f"XLA {'on' if known.get('xla') else 'off'}", *filter(None, [beside])])
 
 
 def software(record):
