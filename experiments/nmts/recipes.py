@@ -107,7 +107,7 @@ EPOCHS = {
     "cpu": {"multi30k": {"assignment": 14}, "tatoeba": {"small": 6}},
     "gpu": {"multi30k": {"assignment": 30}},
 }
-"""Epochs under a preset where they are not the model's own: on 2 cores these would take a day."""
+"""Epochs under a preset where they are not the model's own, which would take a day of 2 cores."""
 
 NUMBERS_SIZES = {"smoke": (400, 40, 40), "cpu": (50_000, 1_000, 2_000), "gpu": (200_000, 1_000, 2_000)}
 """Train, validation and test pairs of the procedural corpus, by preset."""

@@ -146,6 +146,7 @@ def test_a_row_is_summarised_by_its_median_turns():
     assert "ceiling_share" not in summarise(row, 10, {"bfloat16": 160.0})
     alone = {"precision": "float32", "turns": {"step": [4.0]}}  # a peer's
     assert summarise(alone, 10, {"float32": 160.0}) == {"images_per_second": {"step": 4.0}, "ceiling_share": 0.75}
+    assert summarise(alone, None, {"float32": 160.0}) == {"images_per_second": {"step": 4.0}}  # of a peer alone
     assert summarise({"turns": {"together": [1.0, 9.0, 2.0]}}, 10, {}) == {"images_per_second": {"together": 2.0}}
 
 

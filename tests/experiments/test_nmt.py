@@ -141,6 +141,7 @@ def test_record(results):
     record = json.loads(path.read_text())
     assert record["test"]["sentences"] == 40 and 0 <= record["test"]["bleu"] <= 100 and record["test"]["chrf"] >= 0
     assert record["training_loss"] > record["fit"]["least_loss"] and math.isfinite(record["training_cross_entropy"])
+    assert record["last_training_loss"] == record["training_loss"]  # of the only epoch
     assert record["sentences_seen"] == 400 and record["data"]["train"] == 400 and record["data"]["vocabulary"] == 300
     assert record["fit"]["perplexity"] == pytest.approx(math.exp(record["fit"]["cross_entropy"]))
     assert record["test"]["perplexity_per_character"] < record["test"]["perplexity"]

@@ -255,3 +255,9 @@ def test_curves_say_which_losses_they_show(full, monkeypatch):
     assert panels["loss"] == "Training loss (Dice dashed, sum of both dotted)"
     assert options["styles"] == {"mp-tr-bce": ":", "mp-tr-dice": "--"}
     assert {variant: len(seeds) for variant, seeds in rows[""].items() if seeds} == {"mp-tr-bce": 2, "mp-tr-dice": 2}
+
+
+def test_the_hardware_of_a_record_says_what_else_ran_there():
+    known = {"device": "GPU", "name": "A", "gpus": 1, "cores": 16, "precision": "float32", "xla": True}
+    assert report.hardware({"hardware": known}) == "GPU, A, 16 cores, float32, XLA on"
+    assert report.hardware({"hardware": known | {"beside": "two others"}}).endswith("XLA on, beside two others")
