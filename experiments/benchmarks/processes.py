@@ -28,12 +28,13 @@ class Child:
         service: the object's class as `"module:Class"`, which only the process imports; TensorFlow before it, unless
             the module is PyTorch's.
         arguments: of its constructor; they must pickle.
+        onednn: whether TensorFlow uses oneDNN as in this project's scripts; else as it does by itself.
     """
 
-    def __init__(self, service, *arguments):
+    def __init__(self, service, *arguments, onednn=True):
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, service, arguments), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, service, arguments, onednn), daemon=True)
         self._process.start()
         theirs.close()
         self._ready = False
@@ -93,14 +94,14 @@ class Child:
         self.kill()
 
 
-def _serve(line, service, arguments):
+def _serve(line, service, arguments, onednn):
     """What the process does: builds the object, then answers calls until the other end of the line is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent decides
     os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # or the first process would take all of a GPU's memory
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # the same for JAX
     with contextlib.suppress(EOFError, OSError):  # the parent is gone
         try:
-            held = _construct(service, arguments)
+            held = _construct(service, arguments, onednn)
         except Exception as error:
             line.send((False, first_line(error)))
             return
@@ -114,8 +115,8 @@ def _serve(line, service, arguments):
             line.send(answer)
 
 
-def _construct(service, arguments):
+def _construct(service, arguments, onednn):
     module, name = service.split(":")
     if "torch" not in module:
-        hardware.import_tensorflow()
+        hardware.import_tensorflow(onednn)
     return getattr(importlib.import_module(module), name)(*arguments)

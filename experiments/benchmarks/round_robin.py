@@ -64,7 +64,8 @@ class RoundRobin:
         """Measures everything; returns the workload's part of the record."""
         with contextlib.ExitStack() as stack:
             for row in self.rows:  # all import TensorFlow at the same time
-                self.children[row] = stack.enter_context(Child(SERVICES[row.loop], row, self.sizes))
+                child = Child(SERVICES[row.loop], row, self.sizes, onednn=row.loop != "plain")
+                self.children[row] = stack.enter_context(child)
             self._each(lambda _, child: child.wait())
             self._each(self._build)
             self.machine.call("prepare_pipeline", self.workload, self.sizes)

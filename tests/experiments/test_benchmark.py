@@ -191,9 +191,10 @@ class Scripted(contextlib.nullcontext):
     }
     speeds = {"step": 1000.0, "together": 800.0, "inference": 4000.0}
 
-    def __init__(self, service, row=None, *_):
+    def __init__(self, service, row=None, *_, onednn=True):
         super().__init__(self)
         self.service, self.row = service.rpartition(":")[2], row
+        assert onednn == (getattr(row, "loop", None) != "plain")
 
     def wait(self):
         self.asked.append(("wait", str(self.row)))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from experiments.harness.running import hardware
 from experiments.harness.running.errors import UserError
+from experiments.harness.running.hardware import ONEDNN
 
 ROOT = Path(__file__).parents[2]
 
@@ -164,6 +165,17 @@ def test_import_keeps_chatter_off_the_terminal_and_leaves_stderr_working(tmp_pat
     """That nothing of the real one's is left over, every test of a whole run asserts."""
     done = import_other(tmp_path, CHATTERING)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "still here\n")
+
+
+@pytest.mark.parametrize(
+    "environment, onednn, used", [({}, True, "1"), ({ONEDNN: "0"}, True, "0"), ({ONEDNN: "1"}, False, None)]
+)
+def test_onednn_is_on_unless_the_user_or_a_plain_program_has_it_otherwise(monkeypatch, environment, onednn, used):
+    monkeypatch.delenv(ONEDNN, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    hardware.import_tensorflow(onednn)  # which is imported already
+    assert os.environ.get(ONEDNN) == used
 
 
 def test_import_that_fails_shows_what_was_said(tmp_path):
