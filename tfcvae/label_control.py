@@ -21,8 +21,11 @@ class LabelControl:
     """What training adds to the ELBO; nothing by default. Weights are of terms in nats an image, like the ELBO.
 
     Attributes:
-        wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. These
-            images have no reconstruction: there is no right answer. Their KL divergence counts as the others' does.
+        wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. What
+            comes out has no reconstruction: there is no right answer. The KL divergence counts as the others' does.
+        reconstruct_all: whether these images are also decoded under their right label, and reconstructed as all others
+            are. What the encoder says of an image is then what the label does not, such as a digit's slant, whichever
+            label it is told; without it an encoder may say nothing where label and image don't fit.
         classifier_weight: of the cross-entropy between the feature network's reading and the label told, over the
             outputs under wrong labels and as many samples from the prior.
         layout_weight: of the mean squared difference between an output under a wrong label and its input, both
@@ -37,6 +40,7 @@ class LabelControl:
     """
 
     wrong_labels: float = 0.0
+    reconstruct_all: bool = False
     classifier_weight: float = 0.0
     layout_weight: float = 0.0
     adversary_weight: float = 0.0

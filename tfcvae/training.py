@@ -42,7 +42,8 @@ class TrainingSteps:
             **kwargs: as for `keras.Model.compile`.
 
         Raises:
-            ValueError: where a network is missing that the likelihood or `control` needs.
+            ValueError: where a network is missing that the likelihood or `control` needs, and for `reconstruct_all`
+                with the likelihood `"features"`.
         """
         super().compile(optimizer, **kwargs)
         control = control or LabelControl()
@@ -50,6 +51,11 @@ class TrainingSteps:
             raise ValueError(
                 "The likelihood 'features' and a classifier_weight need compile(..., feature_network=...). "
                 f"Received: likelihood={self.likelihood_name!r}, {control}"
+            )
+        if self.likelihood.uses_features and control.reconstruct_all:
+            raise ValueError(
+                "reconstruct_all needs a likelihood of pixels: the likelihood 'features' compares only images under "
+                f"their right labels. Received: {control}"
             )
         if bool(control.adversary_weight) != (adversary is not None and adversary_optimizer is not None):
             raise ValueError(
@@ -165,15 +171,19 @@ class TrainingSteps:
         )
         terms = {}
         if helpers.feature_network is not None:
-            *features, logits = helpers.feature_network(self._view(decoded, noise))
+            first = 0 if self.likelihood.uses_features else right  # what nothing asks for is not looked at
+            *features, logits = helpers.feature_network(self._view(decoded[first:], noise, first))
             if self.likelihood.uses_features:
                 *real, _ = helpers.feature_network(self._view(images[:right], noise))
                 rightly["feature_distance"] = feature_distance(real, [scale[:right] for scale in features])
-        loss = self.weighted_kl(self.kl_divergence(wrongly)) if control.wrong_labels else 0.0
         ramp = self._ramp(control.adversary_ramp)
-        loss += self.compute_loss(y_pred=rightly)  # this counts the step, which warm-up and ramp go by
+        if control.reconstruct_all:
+            loss = self.compute_loss(y_pred=self._under_right_labels(outputs, labels, right))
+        else:
+            loss = self.weighted_kl(self.kl_divergence(wrongly)) if control.wrong_labels else 0.0
+            loss += self.compute_loss(y_pred=rightly)  # this counts the step, which warm-up and ramp go by
         if control.classifier_weight:
-            entropy = ops.categorical_crossentropy(told[right:], logits[right:], from_logits=True)
+            entropy = ops.categorical_crossentropy(told[right:], logits[right - first :], from_logits=True)
             terms["classifier"] = control.classifier_weight, entropy
         if control.layout_weight and control.wrong_labels:
             count = ops.shape(images)[0]
@@ -187,6 +197,15 @@ class TrainingSteps:
             helpers.trackers[name].update_state(values)
             loss += weight * mean_of_any(values)
         return loss, (decoded, told)
+
+    def _under_right_labels(self, outputs, labels, right):
+        """What `call` returns, where images from the `right`-th on were encoded under a wrong label: the same latents,
+        under the right label's prior and decoded under the right label. It is a bound of log p(x|y) like any other."""
+        embedding = self.label_embedding(labels[right:])
+        names = ("prior_mean", "prior_log_variance", "parameters")
+        values = (*self.prior(embedding), self.decoder([outputs["latents"][right:], embedding]))
+        changed = {name: ops.concatenate([outputs[name][:right], x]) for name, x in zip(names, values, strict=True)}
+        return outputs | changed
 
     def adversary_loss(self, images, labels, decoded, told, noise):
         """The adversary's loss on real images under their labels, and on decoded ones under those told; a scalar."""
@@ -276,20 +295,20 @@ class TrainingSteps:
         """The share of a rise over so many steps that is done, float32."""
         return ops.minimum(ops.cast(self.steps_done, "float32") / steps, 1.0) if steps else 1.0
 
-    def _view(self, images, noise):
-        """What the feature network sees of images: outputs, of which samples may follow, or the first inputs, which are
-        moved and get noise as their outputs do."""
+    def _view(self, images, noise, first=0):
+        """What the feature network sees of images: outputs, the `first` ones left out, of which samples may follow; or
+        the first inputs, which are moved and get noise as their outputs do."""
         if not self.control.view_noise:
             return images
-        added = _by_group(noise["view_noise"])[: ops.shape(images)[0]]
+        added = _by_group(noise["view_noise"])[first : first + ops.shape(images)[0]]
         seen = ops.cast(images, "float32") + self.control.view_noise * added
-        return _moved(seen, noise["views"], self.control.mirrored_views)
+        return _moved(seen, noise["views"], self.control.mirrored_views, first)
 
 
-def _moved(images, moves, mirrors=True):
+def _moved(images, moves, mirrors=True, first=0):
     """Images shifted, and mirrored where `mirrors`, by uniform draws `(count, groups, 3)`: the first group's, the
-    second's and so on, as many as there are images."""
-    draws = _by_group(moves)[: ops.shape(images)[0]]
+    second's and so on, as many as there are images; the `first` ones are left out."""
+    draws = _by_group(moves)[first : first + ops.shape(images)[0]]
     shifts = ops.cast(draws[:, 1:] * (2 * SHIFT + 1), "int32") - SHIFT
     return augment(images, (draws[:, 0] < 0.5) & mirrors, shifts)
 

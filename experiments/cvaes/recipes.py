@@ -42,6 +42,7 @@ class Recipe:
     wrong_label_share: float = setting(
         0.0, "share of training images sent in with a wrong label", most=0.9999, option=True
     )
+    reconstruct_all: bool = setting(False, "whether these are reconstructed, too, under their right label")
     classifier_weight: float = setting(0.0, "of the feature network's reading of relabelled images", option=True)
     layout_weight: float = setting(0.0, "of the coarse likeness of relabelled images to their input", option=True)
     view_noise: float = setting(
@@ -86,7 +87,8 @@ class Recipe:
 
 
 DIGITS = Recipe(
-    kl_weight=1.0, wrong_label_share=0.25, classifier_weight=5.0, batch_size=64, images=2_400_000, average=0.999
+    wrong_label_share=0.125, reconstruct_all=True, classifier_weight=5.0, view_noise=0.05, batch_size=64,
+    images=1_300_000, average=0.999,
 )  # fmt: skip
 COLOUR = Recipe(
     likelihood="coupled_discretized_logistic", latent_shape=(128,), batch_size=32, flip=True, importance_samples=0,

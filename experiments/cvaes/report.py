@@ -157,6 +157,7 @@ def _training(record):
         "free_bits": "{:g} free bits a latent unit",
         "label_noise": "{:.0%} of the labels told to the encoder wrong",
         "wrong_label_share": "{:.0%} of the images sent in with a wrong label",
+        "reconstruct_all": "reconstructed under their right one",
         "classifier_weight": "classifier's weight {:g}",
         "view_noise": "noise of {:g} on what the feature network sees, and moves",
         "layout_weight": "layout's weight {:g}",

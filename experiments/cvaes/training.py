@@ -97,7 +97,7 @@ def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=Non
     model = CVAE(image_shape, classes, kl_warmup_steps=round(recipe.kl_warmup * steps), seed=seed, **options)
     if recipe.uses_features and feature_network is None:
         return model
-    names = ("classifier_weight", "layout_weight", "adversary_weight", "view_noise")
+    names = ("reconstruct_all", "classifier_weight", "layout_weight", "adversary_weight", "view_noise")
     control = {name: getattr(recipe, name) for name in names}
     control = LabelControl(recipe.wrong_label_share, **control, mirrored_views=recipe.flip)
     helpers = {"feature_network": feature_network}

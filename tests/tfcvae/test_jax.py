@@ -12,6 +12,7 @@ SETUP = """
 import sys
 import keras, numpy as np, tensorflow as tf
 from tests.tfcvae.control import FULL, batch, build, flat, given_noise
+from tfcvae.label_control import LabelControl
 
 def compiled(folder, policy):
     model = build(
@@ -41,6 +42,14 @@ def fitted(folder, policy, data):
     model = compiled(folder, policy)
     history = model.fit(data, verbose=0, shuffle=False).history
     return model, state(model, {name: values[0] for name, values in history.items()})
+
+def loss_in_pixels(folder):
+    control = LabelControl(0.5, reconstruct_all=True, classifier_weight=3.0, view_noise=0.1)
+    model = build(keras.models.load_model(folder + "/features.keras"), control, likelihood="bernoulli_grey")
+    random = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(0.3 * random.standard_normal(variable.shape))
+    return float(model.training_loss(*batch(), given_noise())[0])
 """
 
 ON_JAX = (
@@ -60,6 +69,7 @@ model.optimizer.finalize_variable_values(model.trainable_variables)  # the avera
 np.savez(folder + "/several.npz", **state(model, logs))
 _, result = fitted(folder, "mixed_float16", batches().map(lambda inputs: (inputs[:2],)))  # with noise of its own
 np.savez(folder + "/half.npz", **result)
+np.savez(folder + "/pixels.npz", loss=loss_in_pixels(folder))
 """
 )
 
@@ -80,7 +90,7 @@ def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path, python_on_jax):
     model, here = scope["fitted"](str(tmp_path), "float32", scope["batches"]())
     for name, group in groups.items():
         assert np.abs(here[name] - flat(group)).max() > 1e-3, name
-    on_jax = {name: np.load(tmp_path / f"{name}.npz") for name in ("fit", "several", "half", "evaluated")}
+    on_jax = {name: np.load(tmp_path / f"{name}.npz") for name in ("fit", "several", "half", "evaluated", "pixels")}
     for way in ("fit", "several"):
         for name, expected in here.items():
             assert on_jax[way][name].shape == expected.shape, (way, name)
@@ -91,3 +101,4 @@ def test_three_steps_on_jax_are_those_on_tensorflow(tmp_path, python_on_jax):
         change = on_jax["half"][name] - flat(groups[name])
         assert np.isfinite(change).all() and np.abs(change).max() > 1e-3, name
     assert on_jax["half"]["steps"] == [3]
+    assert float(on_jax["pixels"]["loss"]) == pytest.approx(scope["loss_in_pixels"](str(tmp_path)), rel=1e-4)

@@ -115,6 +115,37 @@ def test_images_under_wrong_labels_have_no_reconstruction(features):
     assert same == wrong and abs(right - same) > 1
 
 
+def test_all_are_reconstructed_under_their_right_label_where_asked(features):
+    """Whatever the encoder was told. It stays a bound of the likelihood: only the posterior has another label."""
+    control = LabelControl(0.5, reconstruct_all=True, classifier_weight=3.0, view_noise=0.1, mirrored_views=True)
+    model = build(features, control, likelihood="bernoulli_grey", kl_weight=0.5)
+    (images, labels), noise = batch(), given_noise()
+    told = np.where(np.arange(8) < 4, labels, (labels + noise["label_shifts"]) % CLASSES)
+    mean, log_variance = (np.asarray(x) for x in model.encoder([tf.constant(images), model.label_embedding(told)]))
+    latents = mean + np.exp(log_variance / 2) * noise["latents"]
+    embedding = model.label_embedding(labels)
+    prior_mean, prior_log_variance = (np.asarray(x) for x in model.prior(embedding))
+    difference = log_variance - prior_log_variance
+    kl = (np.exp(difference) + np.square(mean - prior_mean) / np.exp(prior_log_variance) - 1 - difference) / 2
+    logits = np.asarray(model.decoder([tf.constant(latents), embedding]))
+    reconstruction = np.sum(np.logaddexp(0, logits) - images * logits, axis=(1, 2, 3))
+    bound = reconstruction.mean() + 0.5 * kl.sum(axis=1).mean()
+    _, decoded, shown, _ = model.training_pass(images, labels, noise)
+    draws, added = (np.concatenate([noise[k][:, 0], noise[k][:4, 1]])[4:] for k in ("views", "view_noise"))
+    read = features(moved(np.asarray(decoded)[4:] + 0.1 * added, draws))[-1]  # outputs under wrong labels, and samples
+    entropy = -np.sum(np.asarray(shown)[4:] * log_softmax(read, axis=1), axis=1).mean()
+    loss, _ = model.training_loss(images, labels, noise)
+    assert float(loss) == pytest.approx(bound + 3 * entropy, rel=1e-5)
+    assert float(model.get_metrics_result()["negative_elbo"]) == pytest.approx(
+        (reconstruction + kl.sum(axis=1)).mean(), rel=1e-5
+    )
+
+
+def test_features_cannot_be_reconstructed_under_other_labels(features):
+    with pytest.raises(ValueError, match="^reconstruct_all needs a likelihood of pixels"):
+        build(features, LabelControl(0.5, reconstruct_all=True))
+
+
 def test_a_view_that_may_not_be_mirrored_moves_by_up_to_two_pixels_and_never_turns(features):
     model = build(features, LabelControl(0.5, classifier_weight=1.0, view_noise=1e-6))
     noise, image = given_noise(64), np.zeros((64, *SHAPE), "float32")
