@@ -172,6 +172,13 @@ def test_overrides_replace_what_the_preset_and_the_model_say():
         recipe.epochs = 4
 
 
+def test_digits_compared_in_features_are_reconstructed_under_right_labels_alone():
+    in_pixels, in_features = (
+        make_recipe("mnist", "standard", "cpu", options) for options in ({}, {"likelihood": "features"})
+    )
+    assert in_pixels.reconstruct_all and not in_features.reconstruct_all
+
+
 def test_models_of_cifar10_are_what_their_names_say():
     control, features, density, plain = (make_recipe("cifar10", name, "cpu", {}) for name in MODELS["cifar10"])
     assert list(MODELS["cifar10"]) == ["control", "features", "density", "plain"]
