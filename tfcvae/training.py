@@ -170,14 +170,14 @@ class TrainingSteps:
             {name: x[part] for name, x in outputs.items()} for part in (slice(right), slice(right, None))
         )
         terms = {}
-        if helpers.feature_network is not None:
+        if self.likelihood.uses_features or control.classifier_weight:
             first = 0 if self.likelihood.uses_features else right  # what nothing asks for is not looked at
             *features, logits = helpers.feature_network(self._view(decoded[first:], noise, first))
             if self.likelihood.uses_features:
                 *real, _ = helpers.feature_network(self._view(images[:right], noise))
                 rightly["feature_distance"] = feature_distance(real, [scale[:right] for scale in features])
         ramp = self._ramp(control.adversary_ramp)
-        if control.reconstruct_all:
+        if control.reconstruct_all and control.wrong_labels:
             loss = self.compute_loss(y_pred=self._under_right_labels(outputs, labels, right))
         else:
             loss = self.weighted_kl(self.kl_divergence(wrongly)) if control.wrong_labels else 0.0
@@ -201,10 +201,12 @@ class TrainingSteps:
     def _under_right_labels(self, outputs, labels, right):
         """What `call` returns, where images from the `right`-th on were encoded under a wrong label: the same latents,
         under the right label's prior and decoded under the right label. It is a bound of log p(x|y) like any other."""
-        embedding = self.label_embedding(labels[right:])
+        last = ops.shape(labels)[0] - 1  # is decoded in any case: oneDNN makes a wrong shape of an empty batch
+        first = min(right, last) if isinstance(last, int) else ops.minimum(right, last)
+        embedding = self.label_embedding(labels[first:])
         names = ("prior_mean", "prior_log_variance", "parameters")
-        values = (*self.prior(embedding), self.decoder([outputs["latents"][right:], embedding]))
-        changed = {name: ops.concatenate([outputs[name][:right], x]) for name, x in zip(names, values, strict=True)}
+        values = (*self.prior(embedding), self.decoder([outputs["latents"][first:], embedding]))
+        changed = {name: ops.concatenate([outputs[name][:first], x]) for name, x in zip(names, values, strict=True)}
         return outputs | changed
 
     def adversary_loss(self, images, labels, decoded, told, noise):

@@ -141,6 +141,20 @@ def test_all_are_reconstructed_under_their_right_label_where_asked(features):
     )
 
 
+@pytest.mark.parametrize("share, count", [(0.0, 8), (0.125, 3), (0.125, 1)])
+def test_where_no_image_has_a_wrong_label_all_is_as_without(features, share, count):
+    (images, labels), noise = batch(count), given_noise(count)
+    losses = []
+    for reconstruct_all in (False, True):
+        control = LabelControl(share, reconstruct_all=reconstruct_all)
+        model = build(features, control, likelihood="bernoulli_grey", prior="standard")
+        model.train_step(((images, labels, noise),))
+        data = tf.data.Dataset.from_tensors((images, labels, noise)).repeat(2)
+        model.fit(data.map(lambda *inputs: (inputs,)), verbose=0)
+        losses.append(float(model.training_loss(images, labels, noise)[0]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_features_cannot_be_reconstructed_under_other_labels(features):
     with pytest.raises(ValueError, match="^reconstruct_all needs a likelihood of pixels"):
         build(features, LabelControl(0.5, reconstruct_all=True))
