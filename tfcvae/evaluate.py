@@ -12,11 +12,9 @@ References:
 import math
 
 import numpy as np
-from keras import ops
 
 from tfcvae.judge import frechet_distance
 from tfcvae.layers import check_labels
-from tfcvae.priors import kl_divergence
 
 CHUNK = 1000
 """Images in memory at a time, and inputs among which `relabel_scores` looks for the nearest one."""
@@ -64,12 +62,7 @@ def reconstruction_error(model, images, labels, batch_size=256):
 
 def kl_divergence_of(model, images, labels, batch_size=256):
     """Mean KL divergence of the posterior from the prior, in nats an image: what the latent says of an image."""
-    total = 0.0
-    for chunk in _chunks(len(images)):
-        posterior = model.encode(images[chunk], labels[chunk], batch_size)
-        kl = kl_divergence(*posterior, *model.latent_prior(labels[chunk], batch_size))
-        total += float(np.sum(ops.convert_to_numpy(kl), dtype="float64"))
-    return total / len(images)
+    return float(np.mean(model.kl(images, labels, batch_size), dtype="float64"))
 
 
 def relative_means(model, images, labels, batch_size=256):

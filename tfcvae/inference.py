@@ -24,11 +24,23 @@ class Inference:
     """
 
     def encode(self, images, labels, batch_size=256):
-        """Mean and log-variance of the posterior q(z|x, y), `(n, *latent_shape)` each."""
+        """Mean and log-variance of each latent unit under the posterior q(z|x, y), `(n, *latent_shape)` each."""
         rng = np.random.default_rng(self.seed)
 
         def run(embedding, images):
-            return _predict(self.encoder, self._prepared(images, rng), embedding)
+            mean, log_variance, *lower = _predict(self.encoder, self._prepared(images, rng), embedding)
+            if lower:
+                log_variance = ops.log(ops.exp(log_variance) + ops.sum(ops.square(lower[0]), axis=-1))
+            return mean, log_variance
+
+        return self._in_batches(run, batch_size, labels, self._checked(images))
+
+    def kl(self, images, labels, batch_size=256):
+        """KL divergence of the posterior from the prior: what the latent says of an image, `(n,)`, nats."""
+        rng = np.random.default_rng(self.seed)
+
+        def run(embedding, images):
+            return _kl(_predict(self.encoder, self._prepared(images, rng), embedding), self.prior(embedding))
 
         return self._in_batches(run, batch_size, labels, self._checked(images))
 
@@ -92,10 +104,9 @@ class Inference:
         """
 
         def bound(images, embedding, posterior, prior, draws):
-            latents = (_draw(posterior, rng) for rng in draws)
+            latents = (_draw(posterior, rng)[0] for rng in draws)
             log_likelihood = sum(self._log_likelihood(images, z, embedding) for z in latents) / samples
-            kl = kl_divergence(*posterior, *prior)
-            return log_likelihood - ops.sum(kl, axis=tuple(range(1, len(kl.shape))))
+            return log_likelihood - _kl(posterior, prior)
 
         return self._bound(bound, images, labels, samples, seed, batch_size)
 
@@ -111,16 +122,16 @@ class Inference:
         def bound(images, embedding, posterior, prior, draws):
             total = -np.inf
             for rng in draws:
-                latents = _draw(posterior, rng)
+                latents, log_density = _draw(posterior, rng)
                 log_weight = self._log_likelihood(images, latents, embedding)
-                log_weight += log_normal(latents, *prior) - log_normal(latents, *posterior)
+                log_weight += log_normal(latents, *prior) - log_density
                 total = np.logaddexp(total, ops.convert_to_numpy(log_weight))
             return total - np.float32(np.log(samples))
 
         return self._bound(bound, images, labels, samples, seed, batch_size)
 
     def _bound(self, bound, images, labels, samples, seed, batch_size):
-        """Calls `bound` on batches, with the means and log-variances of q and p, and one generator a sample."""
+        """Calls `bound` on batches, with the parameters of q and p, and one generator a sample."""
         if samples < 1:
             raise ValueError(f"samples must be at least 1. Received: samples={samples!r}")
         pixels, *draws = self._rng(seed).spawn(1 + samples)
@@ -168,7 +179,21 @@ def _predict(network, inputs, embedding):
 
 
 def _draw(posterior, rng):
-    return reparameterise(*posterior, rng.standard_normal(posterior[0].shape, "float32"))
+    """Latents from what the encoder returns, and the logarithm of their density, `(batch,)`."""
+    mean, log_variance, *lower = posterior
+    noise = rng.standard_normal(mean.shape, "float32")
+    # A Cholesky factor's determinant is that of its diagonal
+    log_density = log_normal(noise, 0.0, 0.0) - 0.5 * _over_units(log_variance)
+    return reparameterise(mean, log_variance, noise, *lower), log_density
+
+
+def _kl(posterior, prior):
+    mean, log_variance, *lower = posterior
+    return _over_units(kl_divergence(mean, log_variance, *prior, *lower))
+
+
+def _over_units(values):
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))
 
 
 def _check_shape(what, array, shape):

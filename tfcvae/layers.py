@@ -2,6 +2,7 @@
 
 References:
     - Kingma & Welling 2014, "Auto-Encoding Variational Bayes" (reparameterisation).
+    - Kingma & Welling 2019, "An Introduction to Variational Autoencoders", section 2.5.1 (full covariance).
     - Sohn et al. 2015, "Learning Structured Output Representation using Deep Conditional Generative Models".
     - Perez et al. 2018, "FiLM: Visual Reasoning with a General Conditioning Layer" (scale and shift per channel).
 """
@@ -132,18 +133,49 @@ class LabelModulation(keras.layers.Layer):
         return features * (1 + scale) + shift
 
 
-def reparameterise(mean, log_variance, noise):
-    """A draw from N(mean, exp(log_variance)) through which gradients pass: `mean + exp(log_variance / 2) * noise`.
+def reparameterise(mean, log_variance, noise, lower=None):
+    """A draw from a normal distribution through which gradients pass: `mean + exp(log_variance / 2) * noise`.
 
     Args:
         mean, log_variance: of the normal distribution, any shape.
         noise: draws from N(0, I), of the same shape.
+        lower: for a full covariance, what its Cholesky factor has below the diagonal `exp(log_variance / 2)`:
+            `(batch, dim, dim)`, 0 elsewhere. Then `lower @ noise` is added, and all else is `(batch, dim)`.
 
     Returns:
         Float32 of the same shape.
     """
     mean, log_variance, noise = (ops.cast(x, "float32") for x in (mean, log_variance, noise))
-    return mean + ops.exp(0.5 * log_variance) * noise
+    latents = mean + ops.exp(0.5 * log_variance) * noise
+    return latents if lower is None else latents + ops.einsum("bij,bj->bi", lower, noise)
+
+
+@keras.saving.register_keras_serializable("tfcvae")
+class StrictlyLower(keras.layers.Layer):
+    """Vectors of `dim * (dim - 1) / 2` numbers as matrices that hold them below the diagonal, row by row.
+
+    Args:
+        dim: rows and columns of a matrix.
+
+    Call arguments:
+        entries: `(batch, dim * (dim - 1) / 2)`.
+
+    Returns:
+        Float32 `(batch, dim, dim)`, 0 on and above the diagonal.
+    """
+
+    def __init__(self, dim, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.places = np.zeros((dim, dim), "int32")  # 0 stands for a zero that is put before the entries
+        self.places[np.tril_indices(dim, -1)] = np.arange(1, dim * (dim - 1) // 2 + 1)
+
+    def call(self, entries):
+        entries = ops.pad(ops.cast(entries, "float32"), [[0, 0], [1, 0]])
+        return ops.reshape(ops.take(entries, self.places.ravel(), axis=1), (-1, self.dim, self.dim))
+
+    def get_config(self):
+        return {**super().get_config(), "dim": self.dim}
 
 
 def soft_bound(x, limit):

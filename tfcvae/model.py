@@ -43,6 +43,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
         kl_warmup_steps: optimizer steps over which that factor rises from 0; 0 for none.
         free_bits: nats a latent unit that cost nothing; see `tfcvae.priors.free_bits`.
         conditioning: how labels enter encoder and decoder, one of `tfcvae.networks.CONDITIONINGS`.
+        posterior: its covariance, one of `tfcvae.networks.POSTERIORS`; `"full"` is for a flat latent.
         seed: of the noise. The initial weights follow `keras.utils.set_random_seed`.
         dtype: precision policy; the global one by default. Likelihood, KL and latents are float32 under each.
 
@@ -70,6 +71,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
         kl_warmup_steps=0,
         free_bits=0.0,
         conditioning="modulation",
+        posterior="diagonal",
         seed=0,
         **kwargs,
     ):
@@ -80,7 +82,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
         self.network, self.label_dim = network, label_dim
         self.likelihood_name, self.prior_name = likelihood, prior
         self.kl_weight, self.kl_warmup_steps, self.free_bits, self.seed = kl_weight, kl_warmup_steps, free_bits, seed
-        self.conditioning = conditioning
+        self.conditioning, self.posterior = conditioning, posterior
 
         with _global_policy(self.dtype_policy):
             self.likelihood = build_likelihood(likelihood)
@@ -88,7 +90,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
             self.label_embedding = LabelEmbedding(num_classes, label_dim, name="label_embedding")
             self.label_embedding.build(None)
             sizes = (self.image_shape, self.latent_shape, label_dim)
-            self.encoder = build_encoder(*sizes, network, conditioning)
+            self.encoder = build_encoder(*sizes, network, conditioning, posterior)
             channels = self.likelihood.channels(self.image_shape)
             self.decoder = build_decoder(*sizes, channels, network, conditioning)
         self.noise_seeds = keras.random.SeedGenerator(seed)
@@ -101,7 +103,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
 
     def get_config(self):
         names = ("image_shape", "num_classes", "latent_shape", "network", "label_dim")
-        names += ("kl_weight", "kl_warmup_steps", "free_bits", "conditioning", "seed")
+        names += ("kl_weight", "kl_warmup_steps", "free_bits", "conditioning", "posterior", "seed")
         config = {name: getattr(self, name) for name in names}
         config |= {"likelihood": self.likelihood_name, "prior": self.prior_name}
         return {**super().get_config(), **config}
@@ -141,20 +143,21 @@ class CVAE(TrainingSteps, Inference, keras.Model):
 
         Returns:
             Dictionary of float32 tensors: `images` as the likelihood prepared them, `mean` and `log_variance` of the
-            posterior, `prior_mean` and `prior_log_variance`, `latents` drawn from the posterior, and `parameters` of
-            the likelihood.
+            posterior, with a full covariance its `lower` (see `tfcvae.networks.build_encoder`), `prior_mean` and
+            `prior_log_variance`, `latents` drawn from the posterior, and `parameters` of the likelihood.
         """
         images, labels, *noise = inputs
         noise = noise[0] if noise else self.draw_noise(ops.shape(images)[0])
         images = self.likelihood.prepare(images, noise.get("pixels"))
         embedding = self.label_embedding(labels)
-        mean, log_variance = self.encoder([images, embedding])
+        mean, log_variance, *lower = self.encoder([images, embedding])
         prior_mean, prior_log_variance = self.prior(embedding)
-        latents = reparameterise(mean, log_variance, noise["latents"])
+        latents = reparameterise(mean, log_variance, noise["latents"], *lower)
         return {
             "images": images,
             "mean": mean,
             "log_variance": log_variance,
+            **({"lower": lower[0]} if lower else {}),
             "prior_mean": prior_mean,
             "prior_log_variance": prior_log_variance,
             "latents": latents,
@@ -179,7 +182,7 @@ class CVAE(TrainingSteps, Inference, keras.Model):
     def kl_divergence(self, outputs):
         """KL divergence of the posterior from the prior, in nats a latent unit, from what `call` returns."""
         names = ("mean", "log_variance", "prior_mean", "prior_log_variance")
-        return kl_divergence(*(outputs[name] for name in names))
+        return kl_divergence(*(outputs[name] for name in names), outputs.get("lower"))
 
     def weighted_kl(self, kl):
         """What the KL divergence of a batch, nats a latent unit, costs in training: weight, warm-up and free bits."""

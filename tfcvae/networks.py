@@ -10,17 +10,22 @@ References:
     - He et al. 2016, "Identity Mappings in Deep Residual Networks" (activation before convolution).
     - Wu & He 2018, "Group Normalization".
     - Dhariwal & Nichol 2021, "Diffusion Models Beat GANs on Image Synthesis" (normalize, then modulate by the label).
+    - Kingma & Welling 2019, "An Introduction to Variational Autoencoders" (full covariance).
 """
 
 import math
 from dataclasses import dataclass
 
 import keras
-from keras import layers
+from keras import layers, ops
 
-from tfcvae.layers import LabelModulation, soft_bound
+from tfcvae.layers import LabelModulation, StrictlyLower, soft_bound
 from tfcvae.priors import LOG_VARIANCE_LIMIT
 from tfcvae.registry import choose
+
+POSTERIORS = ("diagonal", "full")
+"""Covariances of the posterior by name: latent units independent of each other, or of a flat latent any covariance,
+which is closer to the true posterior (Kingma & Welling 2019, section 2.5.1)."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +36,29 @@ class Size:
         channels: at full, half, quarter ... resolution; at least three levels.
         blocks: residual blocks at each of them.
         hidden: units of a dense layer between features and a flat latent; it helps to keep the class out of the latent.
+        encoder: the size of an encoder that is no mirror image, with as many levels.
     """
 
     channels: tuple
     blocks: tuple
     hidden: int
+    encoder: "Size | None" = None
 
 
 NETWORKS = {
     "tiny": Size(channels=(4, 8, 16), blocks=(0, 1, 1), hidden=32),
     "small": Size(channels=(16, 32, 64), blocks=(0, 1, 2), hidden=256),
+    "digits": Size(
+        channels=(16, 32, 64), blocks=(0, 1, 2), hidden=256, encoder=Size((16, 64, 96), (0, 2, 3), hidden=512)
+    ),
     "base": Size(channels=(16, 64, 96), blocks=(0, 2, 3), hidden=512),
     "wide": Size(channels=(64, 128, 192), blocks=(1, 2, 3), hidden=512),
     "colour": Size(channels=(32, 64, 96, 128), blocks=(1, 1, 1, 1), hidden=256),
     "colour-wide": Size(channels=(64, 128, 160, 160), blocks=(1, 2, 1, 1), hidden=256),
 }
-"""Sizes by name: `tiny` for tests, `small`, `base` and `wide` for likelihoods of pixels, the `colour` ones for sharp
-images; add your own. A spatial latent lies at quarter resolution, which has to be the last level."""
+"""Sizes by name: `tiny` for tests; `small`, `base` and `wide` for likelihoods of pixels; `digits`, the decoder of
+`small` with the encoder of `base`, whose posterior is closer to the true one; the `colour` ones for sharp images. Add
+your own. A spatial latent lies at quarter resolution, which has to be the last level."""
 
 
 CONDITIONINGS = ("modulation", "input")
@@ -57,7 +68,9 @@ CONDITIONINGS = ("modulation", "input")
 more channel of an image or of a spatial latent. (A flat latent is joined to the label in any case.)"""
 
 
-def build_encoder(image_shape, latent_shape, label_dim, network="small", conditioning="modulation"):
+def build_encoder(
+    image_shape, latent_shape, label_dim, network="small", conditioning="modulation", posterior="diagonal"
+):
     """Builds q(z|x, y).
 
     Args:
@@ -66,16 +79,21 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
         label_dim: length of the label's embedding.
         network: a key of `NETWORKS`.
         conditioning: a key of `CONDITIONINGS`.
+        posterior: a key of `POSTERIORS`.
 
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
-        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10).
+        `(mean, log_variance)`, float32 `(batch, *latent_shape)` each, log-variances in (-10, 10). For a full covariance
+        these are the logarithms of its Cholesky factor's squared diagonal, and what lies below it follows: float32
+        `(batch, dim, dim)`.
 
     Raises:
         ValueError: for a size that cannot be halved so often, a latent shape of another kind, or an unknown name.
     """
     size = _checked_size(image_shape, latent_shape, network)
-    _check_conditioning(conditioning)
+    size = size.encoder or size
+    _check_name("conditioning", conditioning, CONDITIONINGS)
+    _check_name("posterior", posterior, POSTERIORS if len(latent_shape) == 1 else POSTERIORS[:1])
     image = keras.Input(image_shape, name="image")
     embedding = keras.Input((label_dim,), name="embedding")
     modulation = embedding if conditioning == "modulation" else None
@@ -91,7 +109,15 @@ def build_encoder(image_shape, latent_shape, label_dim, network="small", conditi
     if len(latent_shape) == 1:
         x = _dense(layers.Flatten(name="flatten")(x), size.hidden, name="hidden")
     mean, log_variance = (_latent_head(latent_shape, name)(x) for name in ("mean", "log_variance"))
-    return keras.Model([image, embedding], [mean, soft_bound(log_variance, LOG_VARIANCE_LIMIT)], name="encoder")
+    log_variance = soft_bound(log_variance, LOG_VARIANCE_LIMIT)
+    outputs = [mean, log_variance]
+    if posterior == "full":
+        (dim,) = latent_shape
+        entries = _latent_head((dim * (dim - 1) // 2,), "covariance")(x)
+        relative = StrictlyLower(dim, dtype="float32", name="lower")(entries)
+        scale = ops.exp(0.5 * log_variance) / math.sqrt(dim)  # or a step of training would swamp narrow units in noise
+        outputs.append(ops.expand_dims(scale, -1) * relative)
+    return keras.Model([image, embedding], outputs, name="encoder")
 
 
 def build_decoder(image_shape, latent_shape, label_dim, channels, network="small", conditioning="modulation"):
@@ -109,7 +135,7 @@ def build_decoder(image_shape, latent_shape, label_dim, channels, network="small
         ValueError: as `build_encoder`.
     """
     size = _checked_size(image_shape, latent_shape, network)
-    _check_conditioning(conditioning)
+    _check_name("conditioning", conditioning, CONDITIONINGS)
     latent = keras.Input(latent_shape, name="latent")
     embedding = keras.Input((label_dim,), name="embedding")
     modulation = None if conditioning == "input" else embedding
@@ -184,10 +210,9 @@ def _dense(x, units, name):
     return layers.Activation("silu", name=f"{name}_activation")(x)
 
 
-def _check_conditioning(conditioning):
-    if conditioning not in CONDITIONINGS:
-        known = ", ".join(CONDITIONINGS)
-        raise ValueError(f"conditioning must be one of {known}. Received: conditioning={conditioning!r}")
+def _check_name(what, name, names):
+    if name not in names:
+        raise ValueError(f"{what} must be one of {', '.join(names)}. Received: {what}={name!r}")
 
 
 def _checked_size(image_shape, latent_shape, network):

@@ -81,23 +81,29 @@ def build_prior(name, latent_shape, label_dim):
     return prior
 
 
-def kl_divergence(mean, log_variance, prior_mean, prior_log_variance):
-    """KL(q || p) of two diagonal normal distributions, in nats a latent unit, at least 0.
+def kl_divergence(mean, log_variance, prior_mean, prior_log_variance, lower=None):
+    """KL(q || p) of two normal distributions, in nats a latent unit; p has a diagonal covariance.
 
-    `(log v_p - log v_q + (v_q + (m_q - m_p)^2) / v_p - 1) / 2`
+    `(log v_p - log v_q + (v_q + (m_q - m_p)^2) / v_p - 1) / 2`, at least 0. Where q has a full covariance, every row of
+    `lower` adds its sum of squares to the second `v_q`, the unit's own variance; the first one is then its variance
+    given the units before it, and their product the determinant.
 
     Args:
         mean, log_variance: of q, any shape.
         prior_mean, prior_log_variance: of p, the same shape.
+        lower: of q's Cholesky factor; see `tfcvae.layers.reparameterise`.
 
     Returns:
-        Float32 of the same shape; sum over the latent's axes for the divergence of an image.
+        Float32 of the same shape; sum over the latent's axes for the divergence of an image, at least 0.
     """
     mean, log_variance, prior_mean, prior_log_variance = (
         ops.cast(x, "float32") for x in (mean, log_variance, prior_mean, prior_log_variance)
     )
     difference = log_variance - prior_log_variance
-    return 0.5 * (ops.exp(difference) + ops.square(mean - prior_mean) * ops.exp(-prior_log_variance) - 1 - difference)
+    spread = ops.square(mean - prior_mean)
+    if lower is not None:
+        spread += ops.sum(ops.square(lower), axis=-1)
+    return 0.5 * (ops.exp(difference) + spread * ops.exp(-prior_log_variance) - 1 - difference)
 
 
 def free_bits(kl, minimum, means=None):

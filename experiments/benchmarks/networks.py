@@ -139,7 +139,8 @@ class LabelledNoise(Workload):
     def plain_model(self, **compile_options):
         recipe = self.recipe
         sizes = (recipe.latent_shape, recipe.network, recipe.label_dim, recipe.likelihood, recipe.prior)
-        model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes, conditioning=recipe.conditioning)
+        options = {"conditioning": recipe.conditioning, "posterior": recipe.posterior}
+        model = CVAE(self.image_shape, cvae_training.CLASSES, *sizes, **options)
         model.compile(keras.optimizers.Adam(), **compile_options)
         return model
 

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from experiments.harness.running import runs
 from experiments.harness.running.recipe import check, setting
 
-NETWORKS = ("tiny", "small", "base", "wide", "colour", "colour-wide")
+NETWORKS = ("tiny", "small", "digits", "base", "wide", "colour", "colour-wide")
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
 LIKELIHOODS += ("features",)
 PRIORS = ("standard", "class")
 CONDITIONINGS = ("modulation", "input")
+POSTERIORS = ("diagonal", "full")
 """Names that `tfcvae` knows, which imports Keras."""
 
 PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
@@ -39,6 +40,7 @@ class Recipe:
     kl_warmup: float = setting(0.1, "share of the optimizer steps over which the KL weight rises from 0", most=1)
     free_bits: float = setting(0.0, "nats a latent unit that cost nothing", option=True)
     conditioning: str = setting("modulation", "how labels enter encoder and decoder", names=CONDITIONINGS, option=True)
+    posterior: str = setting("diagonal", "its covariance; full for a flat latent", names=POSTERIORS, option=True)
     wrong_label_share: float = setting(
         0.0, "share of training images sent in with a wrong label", most=0.9999, option=True
     )
@@ -71,6 +73,11 @@ class Recipe:
                 "latent_shape must be one number of at least 1, or three. "
                 f"Received: latent_shape={list(self.latent_shape)}"
             )
+        if self.posterior == "full" and len(self.latent_shape) == 3:
+            raise ValueError(
+                "posterior must be 'diagonal' for a latent of height, width and channels. "
+                f"Received: posterior='full', latent_shape={list(self.latent_shape)}"
+            )
 
     @property
     def uses_features(self):
@@ -87,8 +94,8 @@ class Recipe:
 
 
 DIGITS = Recipe(
-    wrong_label_share=0.125, reconstruct_all=True, classifier_weight=5.0, view_noise=0.05, batch_size=64,
-    images=1_300_000, average=0.999,
+    network="digits", posterior="full", wrong_label_share=0.125, reconstruct_all=True, classifier_weight=5.0,
+    view_noise=0.05, batch_size=64, images=1_300_000, average=0.999,
 )  # fmt: skip
 COLOUR = Recipe(
     likelihood="coupled_discretized_logistic", latent_shape=(128,), batch_size=32, flip=True, importance_samples=0,
@@ -116,7 +123,7 @@ MODELS = {
         "density": replace(COLOUR, latent_shape=(8, 8, 16)),
         "plain": replace(COLOUR, conditioning="input"),
     },
-    "glyphs": {"standard": replace(DIGITS, images=300_000)},
+    "glyphs": {"standard": replace(DIGITS, network="small", images=300_000)},
     "glyphs-colour": {"standard": replace(FEATURES, network="small", latent_shape=(32,), images=300_000, flip=False)},
 }
 """Models by dataset and name, with the budget of the `cpu` preset. A dataset's first is trained by default, and its

@@ -93,6 +93,7 @@ def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=Non
     """
     keras.utils.set_random_seed(seed)
     names = ("latent_shape", "network", "label_dim", "likelihood", "prior", "kl_weight", "free_bits", "conditioning")
+    names += ("posterior",)
     options = {name: getattr(recipe, name) for name in names}
     model = CVAE(image_shape, classes, kl_warmup_steps=round(recipe.kl_warmup * steps), seed=seed, **options)
     if recipe.uses_features and feature_network is None:

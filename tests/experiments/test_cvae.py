@@ -129,7 +129,7 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
 
     from tfcvae.model import CVAE
 
-    parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class").count_params()
+    parameters = CVAE((28, 28, 1), 10, 6, "tiny", 32, "bernoulli", "class", posterior="full").count_params()
     work = "to do     4 epochs, 1,800 images, latent 6, class prior, KL weight 1, bernoulli"  # 450 images an epoch
     assert lines[-6:] == [
         "judge tiny seed 0: 3 epochs, 1,350 images",

@@ -126,7 +126,11 @@ def test_matrix_refuses_recipes_that_cannot_be_built(file, found, line):
         ({"latent_shape": [8, 8]}, "latent_shape must be one number of at least 1, or three."),
         ({"wrong_labels": 10}, "wrong_labels must lie in [1, 9]. Received: wrong_labels=10"),
         ({"samples_per_class": 0}, "samples_per_class must be at least 1. Received: samples_per_class=0"),
-        ({"latent_shape": [8, 8, 4]}, "latent_shape must be one number, or [7, 7, channels] for mnist."),
+        (
+            {"latent_shape": [8, 8, 4], "posterior": "diagonal"},
+            "latent_shape must be one number, or [7, 7, channels] for mnist.",
+        ),
+        ({"latent_shape": [7, 7, 4]}, "posterior must be 'diagonal' for a latent of height, width and channels."),
     ],
 )
 def test_a_recipe_of_the_cvae_that_cannot_be_is_refused(tmp_path, fields, line):

@@ -28,6 +28,10 @@ class Toy:
         latents = self._encode(images, labels) if self._encode else images
         return latents, np.zeros_like(latents)
 
+    def kl(self, images, labels, batch_size=None):
+        apart = self.encode(images, labels)[0] - self.latent_prior(labels)[0]
+        return np.square(apart).reshape(len(images), -1).sum(axis=1) / 2
+
     def decode(self, latents, labels, batch_size=None):
         return self._decode(latents, labels) if self._decode else latents
 

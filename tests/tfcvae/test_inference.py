@@ -4,6 +4,7 @@ import pytest
 from keras import layers
 from scipy.stats import multivariate_normal
 
+from tfcvae.layers import StrictlyLower
 from tfcvae.model import CVAE
 
 SHAPE, CLASSES = (8, 8, 1), 3
@@ -94,28 +95,32 @@ def test_bounds_are_seeded_and_more_samples_tighten_the_importance_weighted_one(
 # A linear model, whose log p(x) and posterior are known
 
 
-def linear_model(posterior_scale=1.0):
-    """x = 1/2 + W z + sigma * noise with orthogonal columns in W: the posterior is diagonal and affine in x.
+def linear_model(posterior_scale=1.0, mixing=((1, 0), (0, 1)), full=True):
+    """x = 1/2 + W z + sigma * noise, with W = orthogonal columns times `mixing`: the posterior is affine in x.
 
-    Returns the model and a function to the exact log p(x). `posterior_scale` multiplies the posterior's standard
-    deviation, for a posterior that is wrong.
+    Returns the model, images, and the exact log p(x). `posterior_scale` multiplies the posterior's standard deviation,
+    for a posterior that is wrong; without `full` it has the right mean, and the variance of each unit given the other.
     """
-    model = CVAE((4, 4, 1), 2, 2, "tiny", label_dim=3, likelihood="gaussian")
+    model = CVAE((4, 4, 1), 2, 2, "tiny", label_dim=3, likelihood="gaussian", posterior="full" if full else "diagonal")
     rng = np.random.default_rng(0)
-    columns = np.linalg.qr(rng.standard_normal((16, 2)))[0] * [0.15, 0.08]
+    columns = np.linalg.qr(rng.standard_normal((16, 2)))[0] * [0.15, 0.08] @ np.array(mixing)
     sigma = 0.05
     model.likelihood.raw_log_sigma.assign(6 * np.arctanh(np.log(sigma) / 6))
-    variance = 1 / (1 + np.square(columns).sum(axis=0) / sigma**2)
-    gain = columns * variance / sigma**2
+    precision = np.eye(2) + columns.T @ columns / sigma**2
+    gain = columns @ np.linalg.inv(precision) / sigma**2
+    factor = np.linalg.cholesky(np.linalg.inv(precision)) if full else np.diag(np.diag(precision) ** -0.5)
+    factor = posterior_scale * factor
 
     image, latent, embedding = keras.Input((4, 4, 1)), keras.Input((2,)), keras.Input((3,))
     mean, decode = layers.Dense(2), layers.Dense(16, use_bias=False)
     flat = layers.Flatten()(image)
-    log_variance = layers.Dense(2, kernel_initializer="zeros")
-    model.encoder = keras.Model([image, embedding], [mean(flat), log_variance(flat)])
+    log_variance, below = (layers.Dense(units, kernel_initializer="zeros") for units in (2, 1))
+    outputs = [mean(flat), log_variance(flat), StrictlyLower(2)(below(flat))]
+    model.encoder = keras.Model([image, embedding], outputs if full else outputs[:2])
     model.decoder = keras.Model([latent, embedding], layers.Reshape((4, 4, 1))(decode(latent)))
     mean.set_weights([gain, -0.5 * gain.sum(axis=0)])
-    log_variance.bias.assign(np.log(variance * posterior_scale**2))
+    log_variance.bias.assign(2 * np.log(np.diag(factor)))
+    below.bias.assign([factor[1, 0]])
     decode.set_weights([columns.T])
     exact = multivariate_normal(np.full(16, 0.5), columns @ columns.T + sigma**2 * np.eye(16))
     images = 0.5 + rng.standard_normal((6, 2)) @ columns.T + sigma * rng.standard_normal((6, 16))
@@ -129,12 +134,32 @@ def mean_elbo(model, images):
     return elbo.reshape(len(images), 1000).mean(axis=1)
 
 
-def test_both_bounds_are_log_p_where_the_posterior_is_exact():
-    model, images, exact = linear_model()
+@pytest.mark.parametrize("mixing", [((1, 0), (0, 1)), ((1, 0.8), (0.5, 1))])
+def test_both_bounds_are_log_p_where_the_posterior_is_exact(mixing):
+    model, images, exact = linear_model(mixing=mixing)
     labels = np.zeros(6, int)
     for samples in (1, 4):  # each weight alone is p(x)
         assert np.allclose(model.importance_bound(images, labels, samples, seed=samples), exact, atol=2e-3)
     assert np.allclose(mean_elbo(model, images), exact, atol=0.1)
+
+
+def test_a_diagonal_posterior_misses_log_p_by_the_kl_divergence_from_the_full_one():
+    mixing = np.array([(1, 0.8), (0.5, 1)])
+    full, images, exact = linear_model(mixing=mixing)
+    diagonal, *_ = linear_model(mixing=mixing, full=False)
+    labels = np.zeros(6, int)
+    mean, log_variance = full.encode(images, labels)
+    columns = np.diag([0.15, 0.08]) @ mixing
+    precision = np.eye(2) + columns.T @ columns / 0.05**2
+    covariance = np.linalg.inv(precision)
+    assert np.allclose(np.exp(log_variance), np.diag(covariance), rtol=1e-4)  # of each unit alone
+    mean_again, log_variance = diagonal.encode(images, labels)
+    assert np.allclose(mean, mean_again, atol=1e-6)
+    assert np.allclose(np.exp(log_variance), 1 / np.diag(precision), rtol=1e-4)
+    gap = (np.log(np.diag(precision)).sum() + np.linalg.slogdet(covariance)[1]) / 2
+    assert gap > 0.5 and np.allclose(exact - mean_elbo(diagonal, images), gap, atol=0.1)
+    kl = np.trace(covariance) - 2 - np.linalg.slogdet(covariance)[1] + np.square(mean).sum(axis=1)
+    assert np.allclose(full.kl(images, labels), kl / 2, rtol=1e-4)
 
 
 def test_the_importance_weighted_bound_closes_the_gap_of_a_wrong_posterior():

@@ -45,7 +45,8 @@ def fitted(folder, policy, data):
 
 def loss_in_pixels(folder):
     control = LabelControl(0.5, reconstruct_all=True, classifier_weight=3.0, view_noise=0.1)
-    model = build(keras.models.load_model(folder + "/features.keras"), control, likelihood="bernoulli_grey")
+    choices = {"likelihood": "bernoulli_grey", "posterior": "full"}
+    model = build(keras.models.load_model(folder + "/features.keras"), control, **choices)
     random = np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign(0.3 * random.standard_normal(variable.shape))

@@ -106,9 +106,21 @@ def test_encoder_and_likelihood_see_the_same_binarised_images():
     assert np.allclose(outputs["latents"], outputs["mean"] + np.exp(outputs["log_variance"] / 2) * noise["latents"])
 
 
+def test_the_latents_of_a_full_covariance_are_correlated_as_it_says():
+    model = build(posterior="full")
+    rng = np.random.default_rng(0)
+    model.set_weights([0.3 * rng.standard_normal(w.shape).astype(w.dtype) for w in model.get_weights()])
+    images, labels = (np.repeat(x, 20_000, axis=0) for x in batch(1))
+    outputs = model((np.round(images), labels))
+    factor = np.asarray(outputs["lower"][0]) + np.diag(np.exp(np.asarray(outputs["log_variance"][0]) / 2))
+    expected = factor @ factor.T
+    assert np.abs(expected - np.diag(np.diag(expected))).max() > 0.1
+    assert np.allclose(np.cov(np.asarray(outputs["latents"]).T), expected, atol=0.05 * np.diag(expected).max())
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_images_latents_and_loss_terms_stay_float32(policy):
-    model = build(policy, likelihood="discretized_logistic")
+    model = build(policy, likelihood="discretized_logistic", posterior="full")
     images = np.full((2, *SHAPE), 200 / 255, "float32")  # neither half precision holds this level
     outputs = model((images, np.array([0, 1])))
     assert all(output.dtype == "float32" for output in outputs.values())
@@ -133,7 +145,7 @@ def test_noise_comes_from_the_seed_and_moves_on():
 def trained(request):
     """A model after 40 steps under each policy, with its history."""
     images, labels = batch(64)
-    model = build(request.param, prior="class", likelihood="gaussian", kl_warmup_steps=10)
+    model = build(request.param, prior="class", likelihood="gaussian", posterior="full", kl_warmup_steps=10)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)
     dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
     return model, model.fit(dataset, epochs=10, verbose=0, shuffle=False).history
@@ -204,7 +216,7 @@ def test_loss_scaling_does_not_change_the_size_of_a_step():
 
 
 def test_a_step_under_xla_is_the_same():
-    plain, compiled = build(), build()
+    plain, compiled = build(posterior="full"), build(posterior="full")
     logs = [one_step(model, keras.optimizers.SGD(1e-3), model is compiled) for model in (plain, compiled)]
     assert compiled.jit_compile and not plain.jit_compile
     assert logs[0] == pytest.approx(logs[1], rel=1e-5)

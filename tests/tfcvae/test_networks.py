@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -94,6 +96,17 @@ def test_networks_of_four_levels_reach_an_eighth_of_the_resolution_and_come_back
     assert decoder.count_params() == (7 + 6 + 1) * 5 + (5 + 1) * 2 * 3 * 16 + up + blocks
 
 
+def test_an_encoder_of_its_own_size_leaves_the_decoder_as_it_is(monkeypatch):
+    size = NETWORKS["tiny"]
+    monkeypatch.setitem(NETWORKS, "mine", replace(size, encoder=Size(channels=(4, 8, 16), blocks=(0, 0, 0), hidden=9)))
+    counts = {name: build_decoder((8, 8, 1), (3,), 6, 1, name).count_params() for name in ("tiny", "mine")}
+    assert counts["mine"] == counts["tiny"]
+    stem, down = 9 * 4 + 4, (9 * 4 + 1) * 8 + (9 * 8 + 1) * 16
+    encoder = build_encoder((8, 8, 1), (3,), 6, "mine", conditioning="input")
+    label = (6 + 1) * 64 + 9 * 4  # a plane of 8x8, and what the stem makes of it
+    assert encoder.count_params() == stem + down + label + (2 * 2 * 16 + 1) * 9 + 2 * (9 + 1) * 3
+
+
 def test_residual_block_is_the_identity_at_first():
     x, embedding = keras.Input((4, 4, 3)), keras.Input((2,))
     block = keras.Model([x, embedding], residual_block(x, embedding, "block"))
@@ -109,6 +122,20 @@ def test_kl_starts_near_zero_and_log_variance_is_bounded():
     encoder.set_weights([100 * w for w in encoder.get_weights()])
     _, log_variance = encoder([images, embedding])
     assert 9 < np.abs(log_variance).max() <= 10
+
+
+def test_a_full_covariance_adds_a_cholesky_factor_below_the_diagonal():
+    encoder = build_encoder((8, 8, 1), (5,), 6, "tiny", posterior="full")
+    diagonal = build_encoder((8, 8, 1), (5,), 6, "tiny")
+    assert encoder.count_params() == diagonal.count_params() + (32 + 1) * 10
+    images, embedding = np.random.default_rng(0).random((4, 8, 8, 1), "float32"), np.ones((4, 6), "float32")
+    mean, _, lower = encoder([images, embedding])
+    assert mean.shape == (4, 5) and lower.shape == (4, 5, 5) and lower.dtype == "float32"
+    filled = np.tril(np.ones((5, 5), bool), -1)
+    assert not np.any(np.asarray(lower)[:, ~filled]) and np.all(np.asarray(lower)[:, filled])
+    assert np.abs(lower).max() < 1  # KL starts near 0 here, too
+    with pytest.raises(ValueError, match="posterior must be one of diagonal. Received: posterior='full'"):
+        build_encoder((8, 8, 1), (2, 2, 3), 6, "tiny", posterior="full")
 
 
 def test_parameter_counts():

@@ -24,6 +24,19 @@ def test_kl_against_monte_carlo():
     assert error < 0.03 and abs(np.mean(log_ratio) - closed) < 4 * error
 
 
+def test_kl_of_a_full_covariance_is_that_of_the_matrices():
+    rng = np.random.default_rng(0)
+    (mean, prior_mean), (log_variance, prior_log_variance) = rng.normal(size=(2, 2, 3)).astype("float32")
+    lower = np.tril(rng.normal(size=(3, 3)).astype("float32"), -1)
+    kl = kl_divergence(mean, log_variance, prior_mean, prior_log_variance, lower)
+    factor = lower + np.diag(np.exp(log_variance / 2))
+    covariance, precision = factor @ factor.T, np.diag(np.exp(-prior_log_variance))
+    apart = mean - prior_mean
+    expected = np.trace(precision @ covariance) + apart @ precision @ apart - 3
+    expected += prior_log_variance.sum() - np.linalg.slogdet(covariance)[1]
+    assert np.sum(kl) == pytest.approx(expected / 2, rel=1e-5)
+
+
 def test_log_normal_by_hand_over_spatial_latents():
     latents = np.zeros((2, 2, 2, 1), "float32")
     latents[1] = 3.0
