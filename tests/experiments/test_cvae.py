@@ -139,7 +139,7 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
         f"standard           seed 1  {work}, {parameters:,} parameters",
         "2 of 2 models to train, 3,600 images in all. Nothing was written.",
     ]
-    assert list(tmp_path.iterdir()) == []
+    assert set(tmp_path.iterdir()) <= {tmp_path / "home"}  # where Keras puts its configuration once a process
 
 
 # Recipes
@@ -200,12 +200,13 @@ def test_shares_lie_below_one(name):
 def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
     from tfcvae.adversary import ADVERSARIES
     from tfcvae.likelihoods import LIKELIHOODS
-    from tfcvae.networks import CONDITIONINGS, NETWORKS
+    from tfcvae.networks import CONDITIONINGS, NETWORKS, POSTERIORS
     from tfcvae.priors import PRIORS
 
     recipe = make_recipe(dataset, model, preset, {})
     assert recipe.network in NETWORKS and recipe.likelihood in LIKELIHOODS and recipe.prior in PRIORS
     assert recipe.conditioning in CONDITIONINGS and recipe.adversary in ADVERSARIES
+    assert recipe.posterior in POSTERIORS
     assert recipe.uses_features == (recipe.likelihood == "features" or recipe.classifier_weight > 0)
     assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
     train, test = BUILTIN_SIZES[preset]
