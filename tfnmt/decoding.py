@@ -31,7 +31,7 @@ class Kept:
         encoded = model.encode(source)
         self.memories = [block.cross_attention.keys_and_values(encoded) for block in model.decoder_blocks]
         rows, size = ops.shape(source)[0] * hypotheses, model.width // model.heads
-        empty = ops.zeros((rows, limit, model.heads, size), dtype=model.compute_dtype)
+        empty = ops.zeros((rows, model.heads, limit, size), dtype=model.compute_dtype)
         self.first = tuple((empty, empty) for _ in model.decoder_blocks)
 
     def logits(self, tokens, position, caches):

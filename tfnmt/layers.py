@@ -10,10 +10,14 @@ import math
 import keras
 from keras import ops
 
+from tfnmt.fast_layers import Dropout, LayerNormalization
 from tfnmt.tokenizer import PAD
 
 NORMS = ("pre", "post")
 """Where layer normalization stands: before each sublayer, with the residual around both, or after the residual sum."""
+
+MASKED = -1e9
+"""Logit of a key that a query may not look at."""
 
 
 def positional_encoding(positions, depth):
@@ -48,30 +52,34 @@ def causal_mask(length):
 class Attention(keras.layers.MultiHeadAttention):
     """`keras.layers.MultiHeadAttention` in two halves, so that keys and values can be kept while decoding.
 
-    Without flash attention: JAX's kernel takes no mask that is the same for all queries, and says so at length.
+    Weights are float32 under each precision. A query that may look at no key attends to all alike.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self._flash_attention = False  # Keras 3.15 takes the argument `flash_attention=False` for "decide yourself"
-
     def keys_and_values(self, memory):
-        """Keys and values of `(batch, length, width)`, each `(batch, length, heads, width / heads)`."""
-        return project(self.key_dense, memory), project(self.value_dense, memory)
+        """Keys and values of `(batch, length, width)`, each `(batch, heads, length, width / heads)`."""
+        return heads_first(project(self.key_dense, memory)), heads_first(project(self.value_dense, memory))
 
     def attend(self, query, keys, values, mask, scores=False):
         """Attention of `(batch, queries, width)` to kept keys and values under a bool mask `(batch, queries, length)`;
         with `scores`, `(attended, weights)`, where weights are `(batch, heads, queries, length)`."""
-        projected = project(self.query_dense, query)
-        found, weights = self._compute_attention(
-            projected, keys, values, attention_mask=mask, return_attention_scores=scores
-        )
-        attended = project(self.output_dense, found)
+        query = heads_first(project(self.query_dense, query))
+        logits = ops.cast(ops.einsum("bnqh,bnkh->bnqk", query, keys), "float32") / math.sqrt(self.key_dim)
+        weights = keras.activations.softmax(ops.where(ops.expand_dims(mask, 1), logits, MASKED))
+        found = ops.einsum("bnqk,bnkh->bnqh", ops.cast(weights, values.dtype), values)
+        attended = project(self.output_dense, heads_first(found))
         return (attended, weights) if scores else attended
 
     def call(self, query, memory, mask, scores=False):
         """Attention of `(batch, queries, width)` to `(batch, length, width)`; see `attend`."""
         return self.attend(query, *self.keys_and_values(memory), mask, scores)
+
+
+def heads_first(x):
+    """`(batch, length, heads, size)` as `(batch, heads, length, size)`, and back.
+
+    Products of heads need them so; done once, they are not transposed in each product, forward and backward.
+    """
+    return ops.transpose(x, (0, 2, 1, 3))
 
 
 def project(dense, x):
@@ -103,8 +111,8 @@ class Block(keras.layers.Layer):
         self.width, self.heads, self.feed_forward = width, heads, feed_forward
         self.rate, self.norm = dropout, norm
         own = {"dtype": self.dtype_policy}
-        self.norms = [keras.layers.LayerNormalization(epsilon=1e-5, **own) for _ in range(self.sublayers)]
-        self.dropouts = [keras.layers.Dropout(dropout, **own) for _ in range(self.sublayers)]
+        self.norms = [LayerNormalization(epsilon=1e-5, **own) for _ in range(self.sublayers)]
+        self.dropouts = [Dropout(dropout, **own) for _ in range(self.sublayers)]
         self.hidden = keras.layers.Dense(feed_forward, activation="relu", **own)
         self.out = keras.layers.Dense(width, **own)
         shape = (None, None, width)
@@ -187,9 +195,9 @@ class DecoderBlock(Block):
 
         Args:
             x: float `(sentences, hypotheses, width)`, one token each.
-            cache: `(keys, values)` of the self-attention, each `(sentences * hypotheses, limit, heads, size)`.
+            cache: `(keys, values)` of the self-attention, each `(sentences * hypotheses, heads, limit, size)`.
             position: of the token, an integer scalar.
-            memory: keys and values of the cross-attention, `(sentences, source length, heads, size)`; all hypotheses of
+            memory: keys and values of the cross-attention, `(sentences, heads, source length, size)`; all hypotheses of
                 a sentence share them.
             memory_mask: bool `(sentences, 1, source length)`.
 
@@ -200,9 +208,9 @@ class DecoderBlock(Block):
 
         def self_attention(y):
             y = ops.reshape(y, (-1, 1, self.width))
-            here = ops.arange(ops.shape(cache[0])[1])
+            here = ops.arange(ops.shape(cache[0])[2])
             for old, new in zip(cache, self.attention.keys_and_values(y), strict=True):
-                kept.append(ops.where(ops.reshape(here == position, (1, -1, 1, 1)), new, old))
+                kept.append(ops.where(ops.reshape(here == position, (1, 1, -1, 1)), new, old))
             mask = ops.reshape(here <= position, (1, 1, -1))
             return ops.reshape(self.attention.attend(y, *kept, mask), shape)
 

@@ -10,6 +10,7 @@ import math
 import keras
 from keras import ops
 
+from tfnmt.fast_layers import Dropout, LayerNormalization
 from tfnmt.layers import NORMS, DecoderBlock, EncoderBlock, causal_mask, padding_mask, positional_encoding
 from tfnmt.losses import token_losses
 
@@ -89,10 +90,10 @@ class Transformer(keras.Model):
         self.decoder_blocks = [DecoderBlock(*options, name=f"decoder_{i}", **own) for i in count]
         for block in self.encoder_blocks + self.decoder_blocks:
             block.build()
-        self.input_dropouts = [keras.layers.Dropout(self.rate, **own) for _ in range(2)]
+        self.input_dropouts = [Dropout(self.rate, **own) for _ in range(2)]
         self.last_norms = []
         if self.norm == "pre":  # the sum of all residuals has not been normalized yet
-            self.last_norms = [keras.layers.LayerNormalization(epsilon=1e-5, **own) for _ in range(2)]
+            self.last_norms = [LayerNormalization(epsilon=1e-5, **own) for _ in range(2)]
             for norm in self.last_norms:
                 norm.build((None, None, self.width))
 
