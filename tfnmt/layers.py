@@ -64,7 +64,7 @@ class Attention(keras.layers.MultiHeadAttention):
         with `scores`, `(attended, weights)`, where weights are `(batch, heads, queries, length)`."""
         query = heads_first(project(self.query_dense, query))
         logits = ops.cast(ops.einsum("bnqh,bnkh->bnqk", query, keys), "float32") / math.sqrt(self.key_dim)
-        weights = keras.activations.softmax(ops.where(ops.expand_dims(mask, 1), logits, MASKED))
+        weights = ops.softmax(ops.where(ops.expand_dims(mask, 1), logits, MASKED))
         found = ops.einsum("bnqk,bnkh->bnqh", ops.cast(weights, values.dtype), values)
         attended = project(self.output_dense, heads_first(found))
         return (attended, weights) if scores else attended
