@@ -149,6 +149,7 @@ def _importance(record):
 def _training(record):
     texts = {
         "network": "network `{}`",
+        "posterior": "{} covariance of the posterior",
         "label_dim": "label embedding of {}",
         "batch_size": "batches of {}",
         "epochs": "{} epochs",
