@@ -132,7 +132,8 @@ def test_work_of_a_conditional_vae_is_its_encoders_and_its_decoders():
     assert (workload.recipe.network, workload.recipe.latent_shape, workload.recipe.label_dim) == ("tiny", (32,), 32)
     level1, level2 = 2 * 196 * 9 * 8 * 8, 2 * 49 * 9 * 16 * 16  # a residual block of two convolutions each
     stem, down1, down2 = 784 * 9 * 1 * 4, 196 * 9 * 4 * 8, 49 * 9 * 8 * 16
-    heads = (49 * 16) * 32 + 2 * 32 * 32  # by way of 32 hidden units
+    covariance = 32 * 31 // 2
+    heads = (49 * 16) * 32 + (32 + 32 + covariance) * 32  # by way of 32 hidden units
     unflatten = (32 + 32) * 32 + 32 * (49 * 16)
     up2, up1, parameters = 49 * 16 * 16 * 8, 196 * 16 * 8 * 4, 784 * 9 * 4 * 1
     encoder = stem + down1 + level1 + down2 + level2 + heads

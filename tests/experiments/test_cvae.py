@@ -218,7 +218,7 @@ def test_presets_grow():
     ladder = ["smoke", "cpu", "gpu"]
     assert list(PRESETS) == list(BUILTIN_SIZES) == list(HELD_OUT) == ladder
     recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
-    assert [recipe.network for recipe in recipes] == ["tiny", "small", "base"]
+    assert [recipe.network for recipe in recipes] == ["tiny", "digits", "base"]
     budgets = [recipe.epochs_for(55_000) for recipe in recipes]
     assert budgets == sorted(set(budgets)) and budgets[0] == 1
     assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
