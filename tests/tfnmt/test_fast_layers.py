@@ -45,6 +45,14 @@ def test_layer_normalization_of_known_values():
     assert np.allclose(outputs, np.array([[-3, -1, 1, 3]]) / np.sqrt(6))
 
 
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("bfloat16", 2e-2)])
+def test_layer_normalization_whose_weights_are_not_float32_is_left_to_keras(dtype, tolerance):
+    inputs = np.random.default_rng(0).normal(2.0, 3.0, SHAPE)
+    outputs = LayerNormalization(epsilon=1e-5, dtype=dtype)(tf.cast(inputs, dtype))
+    expected = (inputs - inputs.mean(-1, keepdims=True)) / np.sqrt(inputs.var(-1, keepdims=True) + 1e-5)
+    assert outputs.dtype == dtype and np.abs(tf.cast(outputs, "float64") - expected).max() < tolerance * 3
+
+
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("compiled", [None, False, True])
 def test_dropout_drops_a_share_and_scales_the_rest_and_its_gradient(policy, compiled):
