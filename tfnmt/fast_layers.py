@@ -70,7 +70,7 @@ def standardise(x, scale, offset, epsilon):
 
 @keras.saving.register_keras_serializable("tfnmt")
 class Dropout(keras.layers.Dropout):
-    """Keras's layer with a random byte a feature instead of a 32-bit number, which costs a third of the time.
+    """Keras's layer with a random byte a feature instead of a 32-bit number: drawing is most of its time on CPUs.
 
     Dropped is the nearest share to `rate` that is a whole number of 256ths, 26 of them for 0.1, and the other features
     are scaled by what that leaves: their mean stays. A rate for which this is none or all is left to Keras.
