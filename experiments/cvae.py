@@ -104,10 +104,10 @@ def act(run, args):
     """Does with a run what the options ask for; returns the exit code."""
     from experiments.maintenance.summary import publish
 
-    if args.classifiers_only:
-        return run.train_classifiers(args.classifiers_only)
     if args.dry_run:
-        return run.describe()
+        return run.describe(args.classifiers_only, args.force)
+    if args.classifiers_only:
+        return run.train_classifiers(args.classifiers_only, args.force)
     if args.wrong_labels_only:
         return run.draw_wrong_labels_again()
     status = run.run(force=args.force)
@@ -128,12 +128,14 @@ def train_on_own(args, choice, found):
 
     preset = pick_preset(args.preset, machine.device)
     if found:
-        images = of_folder(choice, found)
+        shape = found.image_shape
     else:
         what = sources.tfds_images(choice, args.image_size)
-        models = _models_for(args, options, what[0])
-        recipe = make_recipe(sources.family_of(what[0]), models[0], preset, options, what[0])
-        images = of_tfds(choice, *what, recipe.train_limit, recipe.test_limit)
+        shape = what[0]
+        models = _models_for(args, options, shape)
+    recipe = make_recipe(sources.family_of(shape), models[0], preset, options, shape)
+    limits = recipe.train_limit, recipe.test_limit, options.get("flip", False)
+    images = of_folder(choice, found, *limits) if found else of_tfds(choice, *what, *limits)
     print("Classes: " + ", ".join(f"{n} {name}" for n, name in enumerate(images.class_names)))
     run = cvae_run.Run(choice, preset, options, models, seeds, machine, args.results, images)
     if args.wrong_labels_only and run.left():

@@ -22,12 +22,13 @@ class LabelControl:
 
     Attributes:
         wrong_labels: share of each batch, in [0, 1), that encoder and decoder get under a random wrong label. What
-            comes out has no reconstruction: there is no right answer. The KL divergence counts as the others' does.
+            comes out has no reconstruction: there is no right answer. The mean of their KL divergence is added to that
+            of the others, so that of few such images each counts more than one of the others does.
         reconstruct_all: whether these images are also decoded under their right label, and reconstructed as all others
             are. What the encoder says of an image is then what the label does not, such as a digit's slant, whichever
             label it is told; without it an encoder may say nothing where label and image don't fit.
         classifier_weight: of the cross-entropy between the feature network's reading and the label told, over the
-            outputs under wrong labels and as many samples from the prior.
+            outputs under wrong labels and samples from the prior, half as many as there are images in the batch.
         layout_weight: of the mean squared difference between an output under a wrong label and its input, both
             averaged over blocks of 4x4 pixels: background, colours and place stay.
         adversary_weight: of minus the adversary's score of everything decoded, samples from the prior included.

@@ -79,7 +79,7 @@ def build_encoder(
         label_dim: length of the label's embedding.
         network: a key of `NETWORKS`.
         conditioning: a key of `CONDITIONINGS`.
-        posterior: a key of `POSTERIORS`.
+        posterior: a key of `POSTERIORS`; both are the same for one latent unit.
 
     Returns:
         A `keras.Model` from `(image, embedding)`, `(batch, *image_shape)` and `(batch, label_dim)`, to
@@ -111,7 +111,7 @@ def build_encoder(
     mean, log_variance = (_latent_head(latent_shape, name)(x) for name in ("mean", "log_variance"))
     log_variance = soft_bound(log_variance, LOG_VARIANCE_LIMIT)
     outputs = [mean, log_variance]
-    if posterior == "full":
+    if posterior == "full" and latent_shape != (1,):
         (dim,) = latent_shape
         entries = _latent_head((dim * (dim - 1) // 2,), "covariance")(x)
         relative = StrictlyLower(dim, dtype="float32", name="lower")(entries)

@@ -43,21 +43,21 @@ def stroke_thickness(images):
     return 2 * mass.sum(axis=(1, 2)) / np.maximum(outline, 1e-9) * (outline > 0)
 
 
-def kept(inputs, outputs, true, asked, measure):
-    """How well a measure of style passes from images to what they became under other labels.
+def kept(before, after, true, asked):
+    """How well a measure of style, `slant` or `stroke_thickness`, passes from images to what they became under other
+    labels.
 
     Pearson's correlation over all pairs, after each class's own mean is taken away (a one leans otherwise than a seven,
     whoever writes it): from inputs by their class, from outputs by the class asked for.
 
     Args:
-        inputs, outputs: `(n, height, width, 1)`, pair by pair.
+        before, after: the measure of each image and of its output, `(n,)`.
         true, asked: integer labels `(n,)`.
-        measure: `slant` or `stroke_thickness`.
 
     Returns:
         Float in [-1, 1]; 0 where one of them does not vary.
     """
-    a, b = (_centred(measure(images), labels) for images, labels in ((inputs, true), (outputs, asked)))
+    a, b = _centred(before, true), _centred(after, asked)
     size = np.sqrt(np.square(a).sum() * np.square(b).sum())
     return float((a * b).sum() / size) if size > 0 else 0.0
 

@@ -17,13 +17,14 @@ TEST = 0.2
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """Labelled images by split, `train`, `validation` and `test`.
+    """Labelled images by split, `train`, `validation` and `test`, each in random order: the first images of a split
+    stand for all.
 
     Attributes:
         images: by split, uint8 `(n, size, size, 1 or 3)`.
         labels: by split, int64 `(n,)`.
         class_names: the folders' names, in alphabetical order.
-        fingerprint: by split, its size and the hash of all its files.
+        fingerprint: by split, its size and the hash of all its files and their classes.
     """
 
     images: dict
@@ -61,15 +62,15 @@ def read_class_folder(folder, size):
         train, tested = _apart(_by_class(folder), TEST, random)
     train, validation = _apart(train, VALIDATION, random)
     names, splits = tuple(train), {"train": train, "validation": validation, "test": tested}
-    files = {split: [path for paths in found.values() for path in paths] for split, found in splits.items()}
-    print(f"Reading {sum(map(len, files.values())):,} images of {len(names)} classes ...", flush=True)
-    read = {split: np.stack(read_all(lambda path: _square(path, size), paths)) for split, paths in files.items()}
+    rows = {split: _shuffled(found, random) for split, found in splits.items()}
+    print(f"Reading {sum(map(len, rows.values())):,} images of {len(names)} classes ...", flush=True)
+    read = {split: np.stack(read_all(lambda row: _square(row[0], size), part)) for split, part in rows.items()}
     if not any(np.ptp(images, axis=-1).any() for images in read.values()):
         read = {split: images[..., :1] for split, images in read.items()}
-    labels = {
-        split: np.repeat(np.arange(len(names)), [len(found[name]) for name in names]) for split, found in splits.items()
+    labels = {split: np.array([label for _, label in part], np.int64) for split, part in rows.items()}
+    fingerprint = {
+        split: {"size": len(part), "sha256": digest_of(*zip(*part, strict=True))} for split, part in rows.items()
     }
-    fingerprint = {split: {"size": len(paths), "sha256": digest_of(paths)} for split, paths in files.items()}
     return ClassFolder(read, labels, names, fingerprint)
 
 
@@ -93,6 +94,12 @@ def _apart(found, share, random):
             raise UserError(f"{paths[0].parent} has too few images: training, validation and test need one each")
         kept[name], apart[name] = set_apart(paths, max(1, round(share * len(paths))), random)
     return kept, apart
+
+
+def _shuffled(found, random):
+    """`(path, label)` of all images, classes mixed."""
+    rows = [(path, label) for label, paths in enumerate(found.values()) for path in paths]
+    return [rows[n] for n in random.permutation(len(rows))]
 
 
 def _square(path, size):

@@ -4,6 +4,7 @@ what an output shows, and the feature network, which a loss may use. None of the
 Where weights that come with the repository fit data and recipe, they are taken instead of trained.
 """
 
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 
@@ -21,6 +22,8 @@ from tfcvae.judge import build_judge, judge_features, predict_labels
 
 FEATURE_IMAGES = 2000
 """Validation images over which the feature network's channels are scaled."""
+LEAST_STEPS = 1000
+"""Optimizer steps of a classifier at least, however few images there are."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class Classifiers(Experiment):
     recipes, kind, smoke_names = {}, "", {}
 
     def __init__(self, choice, preset, data, machine, results):
-        chosen = [self._fitted(recipe, preset, machine) for recipe, _ in self.recipes[data.family]]
+        chosen = [self._fitted(recipe, preset, data, machine) for recipe, _ in self.recipes[data.family]]
         seeds = [seed for _, seed in self.recipes[data.family]]
         self.chosen = {recipe.network: recipe for recipe in chosen}
         configurations = {(r.network, seed): r.record() for r, seed in zip(chosen, seeds, strict=True)}
@@ -90,12 +93,21 @@ class Classifiers(Experiment):
         shared = {**machine.settings(), "data": data.record()}
         super().__init__(choice, preset, True, shared, configurations, epochs, data, machine, results)
 
-    def _fitted(self, recipe, preset, machine):
-        """A recipe of the preset's size, whose batches the machine's devices can share: no option sets it."""
+    def _fitted(self, recipe, preset, data, machine):
+        """A recipe of the preset's size that fits the data, whose batches the machine's devices can share: of few
+        images the batches are small and the epochs many."""
+        count = data.sizes["train"]
+        if data.flip is not None:
+            recipe = replace(recipe, flip=data.flip)
         if preset == "smoke":
             name = "plain-tiny" if recipe.network.startswith("plain") else "tiny"
             recipe = replace(recipe, network=name, epochs=3, batch_size=32)
-        return replace(recipe, batch_size=recipe.batch_size - recipe.batch_size % machine.replicas)
+        else:
+            batch = min(recipe.batch_size, max(16, count // 20))
+            least = math.ceil(LEAST_STEPS / max(1, count // batch))
+            recipe = replace(recipe, batch_size=batch, epochs=max(recipe.epochs, least))
+        shared = recipe.batch_size - recipe.batch_size % machine.replicas
+        return replace(recipe, batch_size=max(shared, machine.replicas))
 
     def _included(self, model):
         """The name of the included weights of a classifier of this recipe, trained on these very images."""
@@ -103,8 +115,8 @@ class Classifiers(Experiment):
         if name is None:
             return None
         record = pretrained.read_record(name)
-        config = {key: value for key, value in self.configurations[model].items() if key != "batch_size"}
-        same = all(record["config"].get(key) == value for key, value in config.items()) and record["seed"] == model[1]
+        mine, theirs = ({"blur": 0.0} | config for config in (self.configurations[model], record["config"]))
+        same = all(theirs.get(key) == mine[key] for key in mine if key != "batch_size") and record["seed"] == model[1]
         return name if same and record["data"]["fingerprint"] == self.data.fingerprint else None
 
     def announce(self, notices):
@@ -141,15 +153,20 @@ class Classifiers(Experiment):
             scores[f"{split}_accuracy"] = float(np.mean(right[split]))
         accuracy = float(np.mean(np.concatenate(list(right.values()))))
         what = f"{self.name} {variant} of {self.choice.name}"
-        print(f"{what}: reads {accuracy:.2%} of validation and test images rightly", flush=True)
+        commonest = np.bincount(labels).max() / len(labels)
+        print(
+            f"{what}: reads {accuracy:.2%} of validation and test images rightly; {commonest:.2%} of the test images "
+            "are of the commonest class",
+            flush=True,
+        )
         return {"accuracy": accuracy, **scores, "seconds": {"evaluation": time.perf_counter() - started}}
 
     def wrap_up(self):
         """Nothing: the runs that use the classifiers write the summary."""
 
-    def ready(self):
-        """Trains what is still to do; returns what `trained` returns."""
-        if self.left() and self.run():
+    def ready(self, force=False):
+        """Trains what is still to do, with `force` all but what comes along; returns what `trained` returns."""
+        if self.left(force) and self.run(force):
             raise UserError(f"A classifier of {self.choice.name} could not be trained.")
         return self.trained()
 

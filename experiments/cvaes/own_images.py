@@ -7,28 +7,50 @@ from experiments.cvaes.training import Images
 from experiments.harness.data.splits import limited, load
 
 
-def of_folder(choice, found):
-    """The `Images` of a folder.
+class OwnImages(Images):
+    """The splits of one's own images, which models of a known dataset fit.
+
+    Args:
+        name, splits, fingerprint, image_shape, class_names: see `Images`.
+        flip: whether an image mirrored left to right is of the same class. A known dataset's recipes know that.
+    """
+
+    def __init__(self, name, splits, fingerprint, image_shape, class_names, flip=False):
+        super().__init__(name, splits, fingerprint, image_shape, class_names, sources.family_of(image_shape), flip)
+
+    def record(self):
+        """What `Images` says, and all else that tells apart what may have the same fingerprint."""
+        own = {"image_shape": list(self.image_shape), "class_names": list(self.class_names), "flip": self.flip}
+        return super().record() | own
+
+
+def of_folder(choice, found, train_limit=0, test_limit=0, flip=False):
+    """The `OwnImages` of a folder.
 
     Args:
         choice: a `datasets.Choice`.
         found: its `ClassFolder`.
+        train_limit, test_limit: use only the first images of each split; 0 for all.
+        flip: see `OwnImages`.
     """
-    splits = {
-        split: tf.data.Dataset.from_tensor_slices({"image": images, "label": found.labels[split]})
-        for split, images in found.images.items()
-    }
-    shape = found.image_shape
-    return Images(choice.name, splits, found.fingerprint, shape, found.class_names, sources.family_of(shape))
+    limits = {"train": train_limit, "validation": train_limit, "test": test_limit}
+    splits, fingerprint = {}, {}
+    for split, images in found.images.items():
+        size = min(len(images), limits[split] or len(images))
+        rows = {"image": images[:size], "label": found.labels[split][:size]}
+        splits[split] = tf.data.Dataset.from_tensor_slices(rows)
+        fingerprint[split] = found.fingerprint[split] | {"size": size}
+    return OwnImages(choice.name, splits, fingerprint, found.image_shape, found.class_names, flip)
 
 
-def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=0):
-    """The `Images` of a TFDS dataset by name, resized where they are of another size.
+def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=0, flip=False):
+    """The `OwnImages` of a TFDS dataset by name, resized where they are of another size.
 
     Args:
         choice: a `datasets.Choice`.
         image_shape, class_names, splits: what `sources.tfds_images` returned.
         train_limit, test_limit: use only the first examples of each split; 0 for all.
+        flip: see `OwnImages`.
     """
 
     def resized(example):
@@ -40,4 +62,4 @@ def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=
 
     loaded, fingerprint = load(choice, "label", limited(splits, train_limit, test_limit))
     loaded = {part: examples.map(resized) for part, examples in loaded.items()}
-    return Images(choice.name, loaded, fingerprint, image_shape, class_names, sources.family_of(image_shape))
+    return OwnImages(choice.name, loaded, fingerprint, image_shape, class_names, flip)

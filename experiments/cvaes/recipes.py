@@ -6,16 +6,22 @@ from experiments.harness.running import runs
 from experiments.harness.running.recipe import check, setting
 
 NETWORKS = ("tiny", "small", "digits", "base", "wide", "colour", "colour-wide")
+THREE_HALVINGS = ("colour", "colour-wide")
+"""Networks that halve an image three times, and have no spatial latent; the others do it twice."""
 LIKELIHOODS = ("bernoulli", "bernoulli_grey", "gaussian", "discretized_logistic", "coupled_discretized_logistic")
 LIKELIHOODS += ("features",)
 PRIORS = ("standard", "class")
 CONDITIONINGS = ("modulation", "input")
 POSTERIORS = ("diagonal", "full")
+ADVERSARIES = ("tiny", "base")
 """Names that `tfcvae` knows, which imports Keras."""
 
 PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
 """Likelihoods over 256 levels: they have bits/dim, and their ELBOs compare with each other. A Bernoulli's are of black
 and white pixels and compare with no other's; a Gaussian's are densities, and `features` is an energy."""
+
+EVALUATION = ("test_limit", "importance_samples", "wrong_labels", "samples_per_class")
+"""Fields of a recipe that shape its scores alone."""
 
 ELBO_SAMPLES = 5
 """Latents an image in every ELBO of the test split."""
@@ -51,7 +57,7 @@ class Recipe:
         0.0, "standard deviation of noise on what the feature network sees, which is then moved, too", option=True
     )
     adversary_weight: float = setting(0.0, "of the adversary; 0 trains none", option=True)
-    adversary: str = setting("base", "a key of `tfcvae.adversary.ADVERSARIES`")
+    adversary: str = setting("base", "size of the adversary", names=ADVERSARIES)
     average: float = setting(0.0, "momentum of averaged weights; 0 for none", most=0.9999, option=True)
     beta_1: float = setting(0.9, "of Adam", most=0.9999)
     beta_2: float = setting(0.999, "of Adam", most=0.9999)
@@ -59,7 +65,11 @@ class Recipe:
     images: int = setting(3_000_000, "budget of images seen in training")
     epochs: int = setting(0, "instead of the model's budget of images, or the preset's", option={"type": runs.whole(1)})
     learning_rate: float = setting(2e-3, "peak of the one-cycle schedule", option=True)
-    flip: bool = setting(False, "mirror training images left to right at random")
+    flip: bool = setting(
+        False,
+        "mirror training images left to right at random",
+        option={"help": "mirror training images left to right at random (default: the model's; of your own data no)"},
+    )
     train_limit: int = setting(0, "use only so many examples of the train split; 0 for all")
     test_limit: int = setting(0, "and of the test split")
     importance_samples: int = setting(500, "of the importance-weighted bound; 0 leaves it out")
@@ -187,9 +197,21 @@ def make_recipe(dataset, model, preset, overrides, image_shape=None):
     if "latent_dim" in overrides:
         overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))
     recipe = replace(recipe, **overrides)
+    if recipe.latent_shape == (1,):  # one unit has no covariance
+        recipe = replace(recipe, posterior="diagonal")
     if recipe.likelihood == "features":  # which compares images under their right labels alone
         recipe = replace(recipe, reconstruct_all=False)
     height, width, _ = image_shape or SHAPES[dataset]
+    if recipe.network in THREE_HALVINGS and (height % 8 or width % 8):
+        raise ValueError(
+            f"network must be another for images of {height} x {width} pixels, which it can't halve three times. "
+            f"Received: network={recipe.network!r}"
+        )
+    if len(recipe.latent_shape) == 3 and recipe.network in THREE_HALVINGS:
+        raise ValueError(
+            f"latent_shape must be one number for this network. "
+            f"Received: network={recipe.network!r}, latent_shape={list(recipe.latent_shape)}"
+        )
     if len(recipe.latent_shape) == 3 and tuple(recipe.latent_shape[:2]) != (height // 4, width // 4):
         raise ValueError(
             f"latent_shape must be one number, or [{height // 4}, {width // 4}, channels] for {dataset}. "

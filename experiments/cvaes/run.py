@@ -39,8 +39,9 @@ class Run(Experiment):
 
     def __init__(self, choice, preset, overrides, models, seeds, machine, results, own=None):
         data = own or _known_data(choice, preset, overrides, models[0])
+        fields = overrides if data.flip is None else overrides | {"flip": data.flip}
         kind = data.family, data.image_shape
-        recipes = {model: make_recipe(kind[0], model, preset, overrides, kind[1]) for model in models}
+        recipes = {model: make_recipe(kind[0], model, preset, fields, kind[1]) for model in models}
         wrong = len(data.class_names) - 1
         self.recipes = {model: replace(r, wrong_labels=min(r.wrong_labels, wrong)) for model, r in recipes.items()}
         shared = {"options": overrides, **machine.settings(), "data": data.record()}
@@ -51,12 +52,23 @@ class Run(Experiment):
         uses_features = any(recipe.uses_features for recipe in self.recipes.values())
         self.features = FeatureNetworks(choice, preset, data, machine, results) if uses_features else None
 
-    def describe(self):
-        for classifiers in filter(None, (self.judges, self.features)):
-            for network, seed in classifiers.left():
+    def describe(self, classifiers_only=None, force=False):
+        """Prints what would run and how much work it is; the arguments are those of the options."""
+        for classifiers in self._classifiers(classifiers_only or "all"):
+            for network, seed in classifiers.left(force):
                 epochs, images = classifiers.epochs[network], classifiers.work(network)
                 print(f"{classifiers.name} {network} seed {seed}: {epochs} epochs, {images:,} images")
-        super().describe()
+        if classifiers_only:
+            print("Nothing was written.")
+        else:
+            super().describe()
+
+    def _classifiers(self, which):
+        """Those that `--classifiers-only` names: `"judge"`, `"features"` or `"all"` that the models need."""
+        if which == "features" and not self.features:
+            names = ", ".join(self.recipes)
+            raise UserError(f"--classifiers-only features: no feature network is used by {names}; use judge")
+        return [c for c in (self.judges, self.features) if c and which in (c.name, "all")]
 
     def told(self, variant):
         recipe, classes = self.recipes[variant], len(self.data.class_names)
@@ -66,11 +78,10 @@ class Run(Experiment):
             f"KL weight {recipe.kl_weight:g}, {recipe.likelihood}, {parameters:,} parameters"
         )
 
-    def train_classifiers(self, which):
+    def train_classifiers(self, which, force=False):
         """Trains `"judge"`, `"features"` or `"all"`, where that is still to do, and no model; returns the exit code."""
-        for classifiers in (self.judges, self.features):
-            if classifiers and which in (classifiers.name, "all"):
-                classifiers.ready()
+        for classifiers in self._classifiers(which):
+            classifiers.ready(force)
         return 0
 
     def run(self, force=False):

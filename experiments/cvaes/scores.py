@@ -21,6 +21,7 @@ from tfcvae.style import kept, slant, stroke_thickness
 
 IMPORTANCE_IMAGES = 1000
 VALIDATION_IMAGES = 1000  # that are relabelled to choose between models
+STROKES = ("mnist", "glyphs")  # bright strokes on black, whose slant and thickness are their style
 
 
 def score(model, data, recipe, panel):
@@ -48,7 +49,7 @@ def score(model, data, recipe, panel):
     test["latent_units"] = math.prod(model.latent_shape)
     test["sample_accuracy"] = sample_accuracy(model, panel.readers, recipe.samples_per_class)
     test["relabel"] = relabel_scores(model, images, labels, panel.readers, recipe.wrong_labels)
-    test["relabel"] |= _style(model, images, labels, recipe) if data.image_shape[-1] == 1 else {}
+    test["relabel"] |= _style(model, images, labels, recipe) if data.name in STROKES else {}
     others, other_labels = data.arrays("validation", model.likelihood.binarises)
     asked = wrong_labels(labels, model.num_classes, 1)[:, 0]
     outputs = model.relabel(images, asked)
@@ -61,9 +62,15 @@ def score(model, data, recipe, panel):
 def _style(model, images, labels, recipe):
     """How slant and stroke thickness pass from digits to what they become under wrong labels; see `tfcvae.style`."""
     asked = wrong_labels(labels, model.num_classes, recipe.wrong_labels)
-    outputs = np.concatenate([model.relabel(images, column) for column in asked.T])
-    pairs = np.tile(images, (asked.shape[1], 1, 1, 1)), outputs, np.tile(labels, asked.shape[1]), asked.T.ravel()
-    return {"style": {"slant": kept(*pairs, slant), "stroke_thickness": kept(*pairs, stroke_thickness)}}
+    measures = {"slant": slant, "stroke_thickness": stroke_thickness}
+    before = {name: np.tile(measure(images), asked.shape[1]) for name, measure in measures.items()}
+    after = {name: [] for name in measures}
+    for column in asked.T:
+        outputs = model.relabel(images, column)
+        for name, measure in measures.items():
+            after[name].append(measure(outputs))
+    told = np.tile(labels, asked.shape[1]), asked.T.ravel()
+    return {"style": {name: kept(before[name], np.concatenate(after[name]), *told) for name in measures}}
 
 
 def _importance(model, images, labels, samples):

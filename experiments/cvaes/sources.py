@@ -28,7 +28,7 @@ def choose(args):
     choice = None if known else choose_folder(args.data)
     if choice is not None:
         return choice, read_class_folder(choice.data_dir, args.image_size or SIZES[-1])
-    builtin = args.data if args.data.startswith("glyphs") else "glyphs"
+    builtin = args.data if args.data in ("glyphs", "glyphs-colour") else "glyphs"
     return datasets.choose(args.data, "mnist", builtin, args.data_dir), None
 
 

@@ -29,11 +29,13 @@ class Images(Splits):
     Attributes:
         image_shape, class_names: `(height, width, channels)`; a string a class.
         family: the known dataset whose models and classifiers fit these images.
+        flip: whether training mirrors images at random, whatever the recipes of models and classifiers say; None leaves
+            it to them.
     """
 
-    def __init__(self, name, splits, fingerprint, image_shape, class_names, family):
+    def __init__(self, name, splits, fingerprint, image_shape, class_names, family, flip=None):
         super().__init__(name, splits, fingerprint)
-        self.image_shape, self.class_names, self.family = image_shape, class_names, family
+        self.image_shape, self.class_names, self.family, self.flip = image_shape, class_names, family, flip
 
     def record(self):
         """Name, sizes, fingerprint and the seed of the images drawn black or white, for `record.json`."""

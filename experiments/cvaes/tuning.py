@@ -5,7 +5,7 @@ import functools
 import keras_tuner
 
 from experiments.cvaes.classifiers import FeatureNetworks
-from experiments.cvaes.recipes import PROBABILITIES, make_recipe
+from experiments.cvaes.recipes import EVALUATION, PROBABILITIES, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.running.experiment import Training
 from experiments.searches.task import Task
@@ -37,12 +37,9 @@ class CVAETask(Task):
         self.use = f"python experiments/cvae.py --data {choice.name} --preset {preset} --model {model}"
         self.recipe = recipe = make_recipe(choice.name, model, preset, {})
         self.data = LabelledImages(choice, preset, recipe.train_limit, recipe.test_limit)
-        names = ("network", "likelihood", "kl_warmup", "free_bits", "wrong_label_share", "conditioning")
-        names += ("batch_size", "flip", "train_limit")
+        others = {*self.space().values, *EVALUATION, "latent_shape", "images", "epochs"}
         self.fixed = {"model": model, "latent_sides": recipe.latent_shape[:-1]}
-        self.fixed |= {name: value for name, value in recipe.record().items() if name in names}
-        if self._likelihoods():
-            del self.fixed["likelihood"]
+        self.fixed |= {name: value for name, value in recipe.record().items() if name not in others}
 
     def _likelihoods(self):
         """Those to choose from; none where only one compares, or where all are the same, as on grey images."""

@@ -12,11 +12,11 @@ GREYS = {"cat": 10, "dog": 100, "owl": 200}
 
 
 def write(folder, count=10, colour=False, names=tuple(GREYS)):
-    """A folder a class; the brightness says the class."""
+    """A folder a class; the brightness says the class, and above that which image it is."""
     for name in names:
         (folder / name).mkdir(parents=True)
         for n in range(count):
-            pixels = np.full((6 + n, 9), GREYS[name], np.uint8)
+            pixels = np.full((6 + n, 9), GREYS[name] + n, np.uint8)
             image = Image.fromarray(pixels)
             if n % 2:
                 image = Image.fromarray(pixels.astype(np.uint16) * 257)
@@ -31,13 +31,28 @@ def test_a_folder_a_class_is_split_by_class_and_always_the_same(tmp_path):
     assert found.class_names == ("cat", "dog", "owl") and found.image_shape == (28, 28, 1)
     sizes = {split: np.bincount(labels).tolist() for split, labels in found.labels.items()}
     assert sizes == {"train": [7] * 3, "validation": [1] * 3, "test": [2] * 3}
+    seen = []
     for split, images in found.images.items():
-        assert images.dtype == np.uint8
-        expected = np.array(list(GREYS.values()))[found.labels[split]]
-        assert (images == expected[:, None, None, None]).all()
+        brightness = images[:, 0, 0, 0]
+        assert images.dtype == np.uint8 and (images == brightness[:, None, None, None]).all()
+        assert np.array_equal(np.digitize(brightness, list(GREYS.values())) - 1, found.labels[split])
         assert found.fingerprint[split]["size"] == len(images)
+        seen += brightness.tolist()
+    assert sorted(seen) == sorted(grey + n for grey in GREYS.values() for n in range(10))  # each in one split
+    assert (np.diff(found.labels["train"]) < 0).any()  # classes are mixed
     again = read_class_folder(tmp_path, 28)
     assert again.fingerprint == found.fingerprint
+
+
+def test_the_fingerprint_knows_the_classes(tmp_path):
+    write(tmp_path / "train", 4, names=("cat", "dog"))
+    write(tmp_path / "test", 1, names=("cat", "dog"))
+    found = read_class_folder(tmp_path, 28)
+    for name, other in (("cat", "other"), ("dog", "cat"), ("other", "dog")):  # what was a cat is a dog
+        (tmp_path / "test" / name).rename(tmp_path / "test" / other)
+    changed = read_class_folder(tmp_path, 28)
+    assert changed.fingerprint["test"] != found.fingerprint["test"]
+    assert changed.fingerprint["train"] == found.fingerprint["train"]
 
 
 def test_colour_anywhere_makes_colour_everywhere(tmp_path):
@@ -46,7 +61,8 @@ def test_colour_anywhere_makes_colour_everywhere(tmp_path):
     found = read_class_folder(tmp_path, 32)
     assert found.image_shape == (32, 32, 3)
     owls = found.images["train"][found.labels["train"] == 2]
-    assert np.array_equal(np.unique(owls.reshape(-1, 3), axis=0), [[200, 100, 200]])
+    red, green, blue = np.moveaxis(owls, -1, 0)
+    assert red.min() >= 200 and np.array_equal(green, red // 2) and np.array_equal(blue, red)
 
 
 @pytest.mark.parametrize("test", ["test", "val"])

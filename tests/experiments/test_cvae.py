@@ -59,6 +59,16 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
             "--model must be one of standard or all for glyphs. Received: densty",
         ),
         (["--data", "fashion"], "unknown dataset 'fashion': no folder here, nor prepared in "),
+        (["--data", "glyphs_colour"], "unknown dataset 'glyphs_colour': no folder here, nor prepared in "),
+        (
+            ["--data", "glyphs", "--hparams", "colour.json"],
+            "--hparams colour.json: standard: network must be another "
+            "for images of 28 x 28 pixels, which it can't halve three times. Received: network='colour'",
+        ),
+        (
+            ["--data", "glyphs-colour", "--hparams", "huge.json"],
+            "--hparams huge.json: standard: adversary must be one of tiny, base. Received: adversary='huge'",
+        ),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
     ],
@@ -66,12 +76,14 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
 )
 def test_input_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
     (tmp_path / "file").write_text("")
+    (tmp_path / "colour.json").write_text('{"network": "colour"}')
+    (tmp_path / "huge.json").write_text('{"adversary": "huge"}')
     for name, value in closed(tmp_path / "home").items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     code, out, err = run_here(monkeypatch, capfd, cvae, "--results", "results", *options)
     assert (code, out) == (2, "") and err.startswith(f"error: {line}") and err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "colour.json", "huge.json"}
 
 
 def test_data_that_cannot_be_had_is_told_soon(tmp_path):
@@ -103,6 +115,30 @@ def test_options_become_overrides():
     options |= {"--adversary-weight": 0.5, "--average": 0.99}
     args = parse_arguments([str(word) for pair in options.items() for word in pair])
     assert overrides(args) == {name[2:].replace("-", "_"): value for name, value in options.items()}
+    assert overrides(parse_arguments(["--no-flip"])) == {"flip": False}
+
+
+def test_one_latent_unit_has_no_covariance():
+    assert make_recipe("mnist", "standard", "cpu", {"latent_dim": 1}).posterior == "diagonal"
+    assert make_recipe("mnist", "standard", "cpu", {"latent_dim": 2}).posterior == "full"
+
+
+def test_a_dry_run_of_the_classifiers_trains_none(tmp_path, monkeypatch, capfd):
+    options = ["--preset", "smoke", "--data", "glyphs", "--precision", "float32", "--results", tmp_path / "results"]
+    code, out, err = run_here(monkeypatch, capfd, cvae, *options, "--dry-run", "--classifiers-only", "judge")
+    assert (code or 0, err) == (0, "") and not list(tmp_path.iterdir())
+    assert out.splitlines()[-3:] == [
+        "judge tiny seed 0: 3 epochs, 1,350 images",
+        "judge plain-tiny seed 1: 3 epochs, 1,350 images",
+        "Nothing was written.",
+    ]
+
+
+def test_a_feature_network_that_no_model_uses_is_told(tmp_path, monkeypatch, capfd):
+    options = ["--preset", "smoke", "--data", "glyphs", "--classifier-weight", "0", "--results", tmp_path / "results"]
+    code, _, err = run_here(monkeypatch, capfd, cvae, *options, "--classifiers-only", "features")
+    assert code == 2
+    assert err == "error: --classifiers-only features: no feature network is used by standard; use judge\n"
 
 
 def test_models_are_the_datasets_own():

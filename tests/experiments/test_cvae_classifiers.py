@@ -100,11 +100,31 @@ def test_the_feature_network_puts_out_scaled_features_and_what_it_reads(data, sm
     assert not network.trainable_variables and facts["folder"] == "features/glyphs/smoke/tiny/seed-2"
 
 
-def test_classifiers_are_trained_in_full_outside_the_smoke_preset(data, tmp_path):
+def enough(images=18_000, flip=None, family="glyphs"):
+    """Stands in for data, of which a classifier's recipe asks no more."""
+    return SimpleNamespace(family=family, flip=flip, sizes={"train": images}, fingerprint={}, record=dict)
+
+
+def test_classifiers_are_trained_in_full_outside_the_smoke_preset(tmp_path):
+    data = enough()
     judges = Judges(GLYPHS, "cpu", data, MACHINE, tmp_path)
     assert (list(judges.chosen.values()), judges.epochs) == ([recipe for recipe, _ in JUDGES["glyphs"]],
         {"small": 8, "plain-small": 8})  # fmt: skip
     assert FeatureNetworks(GLYPHS, "cpu", data, MACHINE, tmp_path).left() == [("small", 2)]
+
+
+def test_few_images_make_small_batches_and_many_epochs(tmp_path):
+    """Or a loss and scores would hang on classifiers of a dozen steps."""
+    few = Judges(GLYPHS, "cpu", enough(216), MACHINE, tmp_path).chosen["small"]
+    assert (few.batch_size, few.epochs) == (16, 77)  # 13 steps an epoch, 1001 in all
+    alone = Judges(GLYPHS, "cpu", enough(5), MACHINE, tmp_path).chosen["small"]
+    assert alone.epochs == 1000  # whose batches are all five images
+
+
+@pytest.mark.parametrize("flip, expected", [(None, True), (False, False), (True, True)])
+def test_data_say_whether_images_may_be_mirrored(tmp_path, flip, expected):
+    judges = Judges(GLYPHS, "cpu", enough(flip=flip, family="cifar10"), MACHINE, tmp_path)
+    assert {recipe.flip for recipe in judges.chosen.values()} == {expected}
 
 
 @pytest.mark.parametrize("dataset", MODELS)
@@ -118,7 +138,7 @@ def test_two_judges_of_two_kinds_and_a_feature_network_are_trained_apart(dataset
 
 def test_any_number_of_devices_can_share_a_classifier_s_batches(tmp_path):
     machine = Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 3)
-    data = SimpleNamespace(family="glyphs", sizes={"train": 450}, record=dict)
+    data = enough(450)
     judges = Judges(GLYPHS, "smoke", data, machine, tmp_path)
     assert {configuration["batch_size"] for configuration in judges.configurations.values()} == {30}
 
@@ -131,7 +151,8 @@ def included(data, trained, tmp_path, monkeypatch):
     """Judges as if they came along: of the recipe of the `cpu` preset, and their records."""
     monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "weights")
     (tmp_path / "weights").mkdir()
-    for (recipe, seed), role in zip(JUDGES["glyphs"], ("judge", "judge-plain"), strict=True):
+    fitted = Judges(GLYPHS, "cpu", data, MACHINE, tmp_path / "none").chosen.values()
+    for recipe, seed, role in zip(fitted, (0, 1), ("judge", "judge-plain"), strict=True):
         small = "plain-tiny" if recipe.network.startswith("plain") else "tiny"
         weights = (trained[0] / trained[1][small][1]["folder"] / "model.keras").read_bytes()
         (tmp_path / "weights" / f"glyphs-{role}.keras").write_bytes(weights)

@@ -25,7 +25,7 @@ class Images:
     class_names = tuple("0123456789")
 
     def __init__(self, channels=1):
-        self.image_shape = (8, 8, channels)
+        self.image_shape, self.name = (8, 8, channels), "glyphs" if channels == 1 else "cifar10"
 
     def arrays(self, split, binarises=False):
         count, brightness = {"validation": (40, 0.2), "test": (60, 0.7)}[split]
@@ -122,7 +122,7 @@ def test_style_is_compared_over_the_very_labels_that_are_judged(model, scores):
     images, labels = Images().arrays("test", True)
     asked = evaluate.wrong_labels(labels, 10, 2)
     inputs, outputs = np.tile(images, (2, 1, 1, 1)), np.concatenate([model.relabel(images, a) for a in asked.T])
-    expected = style.kept(inputs, outputs, np.tile(labels, 2), asked.T.ravel(), style.slant)
+    expected = style.kept(style.slant(inputs), style.slant(outputs), np.tile(labels, 2), asked.T.ravel())
     kept = scores["test"]["relabel"]["style"]
     assert kept["slant"] == pytest.approx(expected, abs=1e-6) and 0.01 < abs(kept["slant"]) < 1
     assert set(kept) == {"slant", "stroke_thickness"}

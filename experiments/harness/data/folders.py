@@ -52,9 +52,9 @@ def read_all(read, items):
             raise UserError(str(error)) from None
 
 
-def digest_of(paths):
-    """SHA-256 of the content of files, in order."""
-    digest = hashlib.sha256()
+def digest_of(paths, labels=()):
+    """SHA-256 of the content of files, in order, and of their labels."""
+    digest = hashlib.sha256(str(labels).encode() if labels else b"")
     for path in paths:
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()

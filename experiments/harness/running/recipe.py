@@ -3,6 +3,7 @@
 From these follow the options of a script, the check of a recipe and what `--hparams FILE` may hold.
 """
 
+import argparse
 import json
 import types
 import typing
@@ -48,9 +49,13 @@ def add_options(parser, recipe):
         told = known.metadata
         if not told.get("option"):
             continue
-        whole = isinstance(known.default, int)
-        number = runs.whole(told["least"]) if whole else runs.number(told["least"], told["most"])
-        keywords = {"choices": told["names"]} if told["names"] else {"type": number}
+        if isinstance(known.default, bool):
+            keywords = {"action": argparse.BooleanOptionalAction}
+        elif told["names"]:
+            keywords = {"choices": told["names"]}
+        else:
+            whole = isinstance(known.default, int)
+            keywords = {"type": runs.whole(told["least"]) if whole else runs.number(told["least"], told["most"])}
         more = told["option"] if isinstance(told["option"], dict) else {}
         parser.add_argument(f"--{known.name.replace('_', '-')}", **keywords | {"help": told["about"]} | more)
 
