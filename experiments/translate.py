@@ -10,22 +10,22 @@ line stays empty. A text that names an existing file is read as one.
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import hardware, runs  # noqa: E402
-from experiments.harness.running.errors import UserError, first_line, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from tfnmt import pretrained  # noqa: E402
-from tfnmt.corpora import read_lines  # noqa: E402
+from experiments.harness.running import hardware, runs
+from experiments.harness.running.errors import UserError, first_line, run_main
+from experiments.harness.running.parser import Parser
+from tfnmt import pretrained
+from tfnmt.corpora import lines_of, read_lines
 
 FILE_NAME = re.compile(r"\S+\.(txt|en|md|tsv|csv|gz)")
 """What is meant as the name of a file, even where there is none."""
 
-LONGEST = 64  # tokens of a sentence: the included model has seen hardly any longer one
 BATCH = 500  # lines that are translated before the first of them are printed
 
 
@@ -56,7 +56,7 @@ def read_texts(texts):
         elif FILE_NAME.fullmatch(text):
             raise UserError(f"{text} does not exist; name a text file, or put a sentence in quotes")
         else:
-            lines += text.splitlines() or [""]
+            lines += text.split("\n")
     return lines
 
 
@@ -65,8 +65,8 @@ def read_input():
     if sys.stdin.isatty():
         print("Type English, a sentence a line; Ctrl-D ends.", file=sys.stderr)
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
+        return lines_of(sys.stdin.buffer.read())
+    except ValueError as error:
         raise UserError(f"standard input is not UTF-8 text ({error})") from None
 
 
@@ -99,11 +99,18 @@ def main():
     model, tokenizer = load(args.weights)
     from tfnmt.translate import Translator
 
-    translator = Translator(model, tokenizer, args.beam, args.penalty, longest=LONGEST)
-    for start in range(0, len(lines), BATCH):
-        for text in translator.translate(lines[start : start + BATCH]):
-            print(text, flush=True)
+    longest = None if args.weights else pretrained.LONGEST
+    translator = Translator(model, tokenizer, args.beam, args.penalty, longest=longest)
+    try:
+        for start in range(0, len(lines), BATCH):
+            for text in translator.translate(lines[start : start + BATCH]):
+                print(text, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted: what is printed above is translated", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    run_main(main)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly where nobody reads on, as before `| head`
+    sys.exit(run_main(main))

@@ -15,7 +15,7 @@ APOSTROPHES = {ord(mark): "'" for mark in "\u2018\u2019\u02bc"}
 NARROW, WIDE = "\u202f", "\u00a0"
 
 _BLANKS = re.compile(r"\s+")
-_HIGH = re.compile(r"(?<=[^\s?!;])\s*([?!;]+)")
+_HIGH = re.compile(r"(?<=[^\s?!;])\s*([?!;]+)(?![\w&/=])")  # not inside of addresses
 _COLON = re.compile(r"(?<=[^\s\d:])\s*:(?=\s|$)|(?<=\d)\s+:(?=\s|$)")
 
 
@@ -40,6 +40,6 @@ def clean_french(text):
     True
     """
     text = clean(text)
-    text = re.sub(r"«\s*", f"«{WIDE}", re.sub(r"\s*»", f"{WIDE}»", text))
+    text = re.sub(r"«\s*", f"«{WIDE}", re.sub(r"\s*»", f"{WIDE}»", text)).strip()
     text = _HIGH.sub(rf"{NARROW}\1", text)
     return _COLON.sub(f"{WIDE}:", text)

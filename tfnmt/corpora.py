@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,11 +54,23 @@ def read_lines(path):
     with open(path, "rb") as file:
         content = file.read()
     try:
-        text = (gzip.decompress(content) if str(path).endswith(".gz") else content).decode("utf-8-sig")
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        return lines_of(gzip.decompress(content) if str(path).endswith(".gz") else content)
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is not UTF-8 text ({error})") from None
+
+
+def lines_of(content):
+    """The lines of UTF-8 text; only line feeds end a line, so that aligned texts stay aligned.
+
+    Args:
+        content: bytes.
+
+    Raises:
+        ValueError: where they are no text.
+    """
+    text = content.decode("utf-8-sig")
     if "\0" in text:
-        raise ValueError(f"{path} is not text: it holds zero bytes")
+        raise ValueError("it holds zero bytes")
     lines = text.replace("\r\n", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 
@@ -78,12 +91,17 @@ def read_aligned(english_path, french_path):
 
 
 def read_tsv(path):
-    """A file of `english<TAB>french` lines, more columns ignored; otherwise as `read_aligned`."""
+    """A file of `english<TAB>french` lines, more columns ignored; otherwise as `read_aligned`.
+
+    Also one of `number<TAB>english<TAB>number<TAB>french`, as Tatoeba hands out pairs of sentences.
+    """
     rows = [line.split("\t") for line in read_lines(path)]
     for number, row in enumerate(rows, 1):
         if len(row) < 2:
             raise ValueError(f"{path}: line {number} has no tab between English and French. Received: {row[0][:60]!r}")
-    return cleaned([row[0] for row in rows], [row[1] for row in rows])
+    numbered = all(len(row) > 3 and row[0].strip().isdigit() and row[2].strip().isdigit() for row in rows)
+    english, french = (1, 3) if numbered else (0, 1)
+    return cleaned([row[english] for row in rows], [row[french] for row in rows])
 
 
 def cleaned(english, french):
@@ -167,8 +185,9 @@ def _words(sentence):
 def split_components(corpus, sizes, seed=0):
     """Splits pairs so that no sentence of one part occurs in another.
 
-    Components are drawn at random. A part that is held out gets one pair of each of its components, so that no sentence
-    of it occurs twice; the rest of those components is in no part.
+    Components are drawn at random, large ones (more than ten pairs, and more than a thousandth of all) only where there
+    are no others left. A part that is held out gets one pair of each of its components, so that no sentence of it
+    occurs twice; the rest of those components is in no part, and counted in the `counts` of `train`.
 
     Args:
         corpus: a `Corpus`.
@@ -186,10 +205,14 @@ def split_components(corpus, sizes, seed=0):
     if sum(sizes.values()) >= count:
         raise ValueError(f"{sizes} can't be held out of {count:,} groups of pairs that share no sentence")
     order = rng.permutation(count)
+    large = np.bincount(numbers)[order] > max(10, len(corpus) // 1000)
+    order = np.concatenate([order[~large], order[large]])
     members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(np.bincount(numbers))[:-1])
     parts, start = {}, 0
     for part, size in sizes.items():
         drawn = [int(rng.choice(members[number])) for number in order[start : start + size]]
         parts[part], start = corpus.take(sorted(drawn)), start + size
     kept = np.sort(np.concatenate([members[number] for number in order[start:]]))
-    return {"train": corpus.take(kept.tolist()), **parts}
+    train = corpus.take(kept.tolist())
+    train.counts["beside held-out pairs"] = len(corpus) - len(train) - sum(map(len, parts.values()))
+    return {"train": train, **parts}

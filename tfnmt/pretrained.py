@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tfnmt.tokenizer import Tokenizer
 
+LONGEST = 64
+"""Tokens of a sentence, the end included: the included models have seen hardly any longer ones."""
+
 WEIGHTS = Path(__file__).parent / "weights"
 """Holds `<name>.keras`, `<name>.tokenizer.json` and `<name>.json`, the record."""
 
@@ -50,7 +53,7 @@ def load(name, dtype="float32"):
     path = _path(name)
     if hashlib.sha256(path.read_bytes()).hexdigest() != read_record(name)["weights_sha256"]:
         raise ValueError(f"{path} is not the file of its record, {path.stem}.json; restore both")
-    return with_dtype(_loaded(path), dtype), Tokenizer.load(path.with_name(f"{path.stem}{TOKENIZER}"))
+    return _fitting(path, path.with_name(f"{path.stem}{TOKENIZER}"), dtype)
 
 
 def load_trained(path, dtype="float32"):
@@ -60,7 +63,17 @@ def load_trained(path, dtype="float32"):
         ValueError: for files that hold no such model; `OSError` where one is missing.
     """
     path = Path(path)
-    return with_dtype(_loaded(path), dtype), Tokenizer.load(path.with_name("tokenizer.json"))
+    return _fitting(path, path.with_name("tokenizer.json"), dtype)
+
+
+def _fitting(path, tokenizer_path, dtype):
+    model, tokenizer = _loaded(path), Tokenizer.load(tokenizer_path)
+    if tokenizer.size != model.vocabulary_size:
+        raise ValueError(
+            f"{tokenizer_path} is not the tokenizer of {path}: it has {tokenizer.size:,} words, and the model "
+            f"{model.vocabulary_size:,}"
+        )
+    return with_dtype(model, dtype), tokenizer
 
 
 def with_dtype(model, dtype):
@@ -75,7 +88,11 @@ def _loaded(path):
 
     from tfnmt.model import Transformer
 
-    model = keras.models.load_model(path, compile=False)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras lets whatever its parsers raise through
+        problem = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
+        raise ValueError(f"{path} is no model that Keras can load ({problem[:200]})") from error
     if not isinstance(model, Transformer):
         raise ValueError(f"{path} holds no transformer")
     return model

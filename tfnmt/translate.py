@@ -58,7 +58,8 @@ class Translator:
         size, parts = int(self.longest) - 1, []
         while len(ids) > size:
             pieces = self.tokenizer.pieces(ids[: size + 1])
-            ends = [i + 1 for i in range(size) if pieces[i].strip() in (".", "!", "?")]
+            stops = [i + 1 for i in range(size) if pieces[i].strip() in (".", "!", "?")]
+            ends = [i for i in stops if pieces[i].startswith(" ")]  # not inside of 3.5
             words = [i for i in range(1, size + 1) if pieces[i].startswith(" ")]
             cut = (ends or words or [size])[-1]
             parts.append(ids[:cut])
@@ -66,7 +67,7 @@ class Translator:
         return parts + [ids] * bool(ids)
 
     def _batches(self, tokens):
-        """Positions and padded sources; every batch of a width has the same shape."""
+        """Positions and padded sources; every batch of a width has the same shape within a call."""
         needed = np.array([len(ids) + 1 for ids in tokens], int)
         for below, width in zip([0, *self.widths], self.widths, strict=False):
             members = np.flatnonzero((needed > below) & (needed <= width))

@@ -1,7 +1,5 @@
 """The three splits of a parallel corpus, its tokenizer and its batches."""
 
-from functools import cached_property
-
 import numpy as np
 
 from experiments.harness.running.errors import UserError
@@ -56,7 +54,8 @@ class ParallelText:
         if set(read) != set(PARTS):
             (whole,) = read.values()
             whole = corpora.without_duplicates(whole)
-            sizes = dict.fromkeys(("validation", "test"), HELD_OUT[preset])
+            groups = int(corpora.components(whole).max(initial=-1)) + 1
+            sizes = dict.fromkeys(("validation", "test"), min(HELD_OUT[preset], max(1, groups // 10)))
             return corpora.split_components(whole, sizes, SPLIT_SEED)
         train = corpora.without_duplicates(read["train"])
         for part in ("validation", "test"):
@@ -103,22 +102,14 @@ class ParallelText:
         """Training batches, as `harness.running.training.train` takes them."""
         return TrainingBatches(self.pairs("train", recipe), seed)
 
-    @cached_property
-    def padding(self):
-        """Shares of padding; see `tfnmt.batches.Pairs.padding`."""
-        return self.pairs("train", self.recipe).padding()
+    def identity(self):
+        """What tells it from other data: name, sizes, hashes and vocabulary."""
+        fingerprint = {part: {"size": len(c), "sha256": c.sha256()} for part, c in self.corpora.items()}
+        return {"name": self.name, **self.sizes, "fingerprint": fingerprint, "vocabulary": self.tokenizer.size}
 
     def record(self):
-        """Name, sizes, what was left out, hashes, vocabulary and tokens, for `record.json`."""
-        fingerprint = {part: {"size": len(c), "sha256": c.sha256()} for part, c in self.corpora.items()}
-        return {
-            "name": self.name,
-            **self.sizes,
-            "left_out": self.corpora["train"].counts,
-            "fingerprint": fingerprint,
-            "vocabulary": self.tokenizer.size,
-            "padding": self.padding,
-        }
+        """Its identity, and what was left out of training, for `record.json`."""
+        return self.identity() | {"left_out": self.corpora["train"].counts}
 
     def __str__(self):
         train, validation, test = self.sizes.values()

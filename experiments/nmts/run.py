@@ -33,7 +33,7 @@ class Run(Experiment):
     def __init__(self, choice, preset, overrides, models, seeds, machine, results):
         self.recipes = {model: make_recipe(choice.name, model, preset, overrides) for model in models}
         data = ParallelText(choice, preset, self.recipes[models[0]])
-        shared = {"options": overrides, **machine.settings(), "data": data.record()}
+        shared = {"options": overrides, **machine.settings(), "data": data.identity()}
         configurations = {(model, seed): self.recipes[model].record() for seed in seeds for model in models}
         epochs = {model: recipe.epochs for model, recipe in self.recipes.items()}
         super().__init__(choice, preset, not overrides, shared, configurations, epochs, data, machine, results)
@@ -66,12 +66,13 @@ class Run(Experiment):
 
     def _record(self, variant, seed, model, progress, scores):
         """Adds the training loss, with dropout as trained, smoothed and not: in the epoch whose weights were kept, and
-        in the last."""
+        in the last; and the shares of padding in its batches."""
         record = super()._record(variant, seed, model, progress, scores)
         row, last = progress.history[progress.best_epoch - 1], progress.history[-1]
         rates = [r["images_per_epoch"] / r["seconds"] for r in progress.history]
-        lengths = self.data.pairs("train", self.recipes[variant]).lengths
-        per_sentence = float(lengths.mean(axis=0).sum())
+        pairs = self.data.pairs("train", self.recipes[variant])
+        per_sentence = float(pairs.lengths.mean(axis=0).sum())
+        record["data"]["padding"] = pairs.padding()
         return record | {
             "training_loss": row["loss"],
             "training_cross_entropy": row["cross_entropy"],

@@ -47,7 +47,7 @@ def losses(model, data, recipe, part, limit=None):
         Dictionary: `smoothed`, the training loss, and `cross_entropy`, both in nats a token; `perplexity` a token and
         `perplexity_per_character` of the French text; `token_accuracy`, the share of tokens ranked first; `pairs`.
     """
-    pairs, french = data.pairs(part, recipe), data.corpora[part].french
+    pairs = data.pairs(part, recipe)
     chosen = np.arange(len(pairs))
     if limit and limit < len(pairs):
         chosen = np.sort(np.random.default_rng(0).choice(len(pairs), limit, replace=False))
@@ -57,7 +57,7 @@ def losses(model, data, recipe, part, limit=None):
         model.compile(jit_compile="auto")
     found = model.evaluate(pairs.dataset(), verbose=0, return_dict=True)
     nats = found["cross_entropy"] * int(pairs.lengths[:, 1].sum())
-    characters = sum(len(french[i]) + 1 for i in chosen)  # with the end of each sentence
+    characters = sum(len(data.tokenizer.decode(ids)) + 1 for ids in pairs.french)  # with the end of each sentence
     return {
         "smoothed": found["loss"],
         "cross_entropy": found["cross_entropy"],

@@ -12,8 +12,8 @@ BUILTIN = "numbers"
 KNOWN = ("multi30k", "tatoeba", "opus_books")
 """Looked for in this order by `auto`."""
 
-SPLITS = {"train": "train", "validation": "val", "test": "test_2016_flickr"}
-"""Names of Multi30k's files by split; each ends in `.en` or `.fr`."""
+SPLITS = {"train": ("train",), "validation": ("val",), "test": ("test", "test_2016_flickr")}
+"""Names of files by split; each ends in `.en` or `.fr`. The last is Multi30k's."""
 
 
 def choose(requested, data_dir=None):
@@ -45,7 +45,8 @@ def choose(requested, data_dir=None):
             return Choice(name, "prepared", str(prepared), f"Data: {name}, prepared in {prepared}.")
     lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
     remedy = (
-        "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr or NAME/train.en as --data-dir"
+        "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr, or a folder NAME with train.en, "
+        "val.en, test.en and the same in .fr, as --data-dir"
     )
     if requested != "auto":
         raise UserError(f"{lack}; {remedy}, or use --data {BUILTIN}")
@@ -62,9 +63,14 @@ def find(name, folder):
     folder = Path(folder)
     if Path(name).name != name or not name:
         return None
-    pairs = {split: tuple(folder / name / f"{stem}.{lang}" for lang in ("en", "fr")) for split, stem in SPLITS.items()}
-    if all(path.is_file() for pair in pairs.values() for path in pair):
-        return pairs
+    found = {}
+    for split, stems in SPLITS.items():
+        for stem in stems:
+            pair = tuple(folder / name / f"{stem}.{language}" for language in ("en", "fr"))
+            if split not in found and all(path.is_file() for path in pair):
+                found[split] = pair
+    if set(found) == set(SPLITS):
+        return found
     aligned = (folder / f"{name}.en", folder / f"{name}.fr")
     if all(path.is_file() for path in aligned):
         return {"all": aligned}

@@ -11,7 +11,7 @@ from tfnmt import pretrained
 from tfnmt.cleaning import clean
 from tfnmt.tokenizer import END, START
 
-MAX_CHARACTERS, MAX_LINES, LONGEST = 1000, 10, 64
+MAX_CHARACTERS, MAX_LINES = 1000, 10
 EXAMPLES = ("Two dogs are running on the beach.", "Where is the station?", "I don't know what she wants to say.")
 MAP = (
     "Each row is a piece of the French sentence, each column one of the English; the darker a cell, the more the model "
@@ -52,10 +52,10 @@ def load(name):
 
 @cache
 def translator(name, beam):
-    """A `Translator`, which compiles its search once for each length of sentence."""
+    """A `Translator`, which keeps what it compiled."""
     from tfnmt.translate import Translator
 
-    return Translator(*load(name), beam, longest=LONGEST)
+    return Translator(*load(name), beam, longest=pretrained.LONGEST)
 
 
 def describe(name):
@@ -65,12 +65,14 @@ def describe(name):
 
 
 def translate(text, name, beam):
-    """French for each line, and the attention map of the first."""
+    """French for each line, and the attention map of the first where it is translated as a whole."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or len(lines) > MAX_LINES:
         refuse(f"Write one to {MAX_LINES} sentences, one a line.")
-    french = translator(name, int(beam)).translate(lines)
-    return "\n".join(french), attention_table(*attention(*load(name), lines[0], french[0]))
+    french, (model, tokenizer) = translator(name, int(beam)).translate(lines), load(name)
+    if len(tokenizer.encode([clean(lines[0])])[0]) >= pretrained.LONGEST:
+        return "\n".join(french), "The first line is long, and was translated in parts: it has no map."
+    return "\n".join(french), attention_table(*attention(model, tokenizer, lines[0], french[0]))
 
 
 def attention(model, tokenizer, english, french):
@@ -81,7 +83,6 @@ def attention(model, tokenizer, english, french):
         add up to 1 in each row.
     """
     source, target = tokenizer.encode([clean(english), french])
-    source, target = source[:LONGEST], target[: 2 * LONGEST]
     tokens = [np.array([ids], np.int32) for ids in ([*source, END], [START, *target])]
     weights = np.asarray(model.cross_attention(*tokens))[0].astype("float32").mean(axis=0)
     return tokenizer.pieces([*source, END]), tokenizer.pieces([*target, END]), weights

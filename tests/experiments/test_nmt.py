@@ -39,6 +39,9 @@ def test_files_of_one_name_are_found(tmp_path):
         write_pairs(tmp_path / "multi30k", name, 1)
     assert sources.find("multi30k", tmp_path)["test"][1] == tmp_path / "multi30k" / "test_2016_flickr.fr"
     assert sources.choose("auto", tmp_path).name == "multi30k"
+    for name in ("train", "val", "test"):
+        write_pairs(tmp_path / "mine", name, 1)
+    assert sources.find("mine", tmp_path)["test"][0] == tmp_path / "mine" / "test.en"
 
 
 def test_without_files_numbers_are_drawn(tmp_path, monkeypatch):
@@ -73,7 +76,7 @@ def test_what_tfds_has_prepared_is_read(tmp_path, monkeypatch, nested):
     choice = sources.choose("books")
     assert (choice.name, choice.source) == ("books", "prepared")
     data = ParallelText(choice, "smoke", Recipe(vocabulary=300))
-    assert data.sizes == {"train": 120, "validation": 40, "test": 40} and data.record()["left_out"]["empty"] == 1
+    assert data.sizes == {"train": 160, "validation": 20, "test": 20} and data.record()["left_out"]["empty"] == 1
     test = data.corpora["test"]
     assert [pair for pair in zip(test.english, test.french, strict=True)] == [
         (sentence, sentence.replace("number", "nombre").replace("here", "ici")) for sentence in test.english
@@ -177,6 +180,7 @@ def test_a_corpus_that_does_not_come_split(tmp_path):
 
     write_pairs(tmp_path, "pairs", 100)
     data = ParallelText(sources.choose("pairs", tmp_path), "smoke", make_recipe("pairs", "small", "smoke", {}))
-    assert data.sizes == {"train": 20, "validation": 40, "test": 40}
+    assert data.sizes == {"train": 80, "validation": 10, "test": 10}  # a tenth each of a small corpus
+    assert set(data.identity()) == {"name", *data.sizes, "fingerprint", "vocabulary"}  # nothing of a model's batches
     with pytest.raises(UserError, match="no training pair of pairs is short enough"):
         ParallelText(sources.choose("pairs", tmp_path), "smoke", make_recipe("pairs", "small", "smoke", {"longest": 1}))

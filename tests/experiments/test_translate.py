@@ -34,7 +34,7 @@ def test_a_line_for_each_line(tmp_path, monkeypatch, capfd, weights):
     (tmp_path / "letter.txt").write_text("Two dogs.\n\n🙂 Ελληνικά\n", encoding="utf-8")
     options = ["Two dogs run.", tmp_path / "letter.txt", "word " * 300, "--weights", weights, "--beam", "1"]
     status, out, err = run_here(monkeypatch, capfd, translate, *options)
-    assert status is None and err == "Starting TensorFlow ...\n"
+    assert status == 0 and err == "Starting TensorFlow ...\n"
     assert out.count("\n") == 5 and out.split("\n")[2] == ""
     feed(monkeypatch, b"Two dogs run.\r\nTwo dogs run.\n")
     status, again, _ = run_here(monkeypatch, capfd, translate, "--weights", weights, "--beam", "1")

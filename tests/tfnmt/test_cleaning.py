@@ -32,6 +32,8 @@ def test_one_space_before_french_punctuation(before, mark):
         ("Il dit: non", f"Il dit{WIDE}: non"),
         ("À 10:30", "À 10:30"),
         ("voir http://a.fr", "voir http://a.fr"),
+        ("voir a.fr/?q=1&b=2;c", "voir a.fr/?q=1&b=2;c"),
+        ("» x «", "» x «"),  # no blank of any kind at the edges
         ("«Oui»", f"«{WIDE}Oui{WIDE}»"),
         ("Quoi ?!", f"Quoi{NARROW}?!"),
         ("!", "!"),

@@ -46,6 +46,37 @@ def test_no_parallel_text(tmp_path, content, message):
         corpora.read_tsv(tmp_path / "a.tsv.gz")
 
 
+def test_numbered_pairs_of_tatoeba(tmp_path):
+    (tmp_path / "a.tsv").write_text("12\tTwo dogs.\t7\tDeux chiens.\n13\tYes.\t8\tOui.\n", encoding="utf-8")
+    corpus = corpora.read_tsv(tmp_path / "a.tsv")
+    assert (corpus.english, corpus.french) == (["Two dogs.", "Yes."], ["Deux chiens.", "Oui."])
+
+
+def test_a_damaged_archive(tmp_path):
+    packed = bytearray(gzip.compress(b"".join(b"line %d\n" % n for n in range(500))))
+    packed[12] ^= 0xFF
+    (tmp_path / "a.en.gz").write_bytes(packed)
+    with pytest.raises(ValueError, match=r"a\.en\.gz is not UTF-8 text"):
+        corpora.read_lines(tmp_path / "a.en.gz")
+
+
+def test_only_line_feeds_end_lines():
+    assert corpora.lines_of("a\x0cb\u2028c\r\nd\n".encode()) == ["a\x0cb\u2028c", "d"]
+
+
+def test_a_large_component_is_trained_on_and_what_is_dropped_is_counted():
+    """Hundreds of sentences of one translation are one component."""
+    many = [f"word number {n}" for n in range(300)]
+    english, french = many + [f"sentence {n}" for n in range(200)], ["Oui."] * 300 + [f"phrase {n}" for n in range(200)]
+    for seed in range(5):
+        parts = corpora.split_components(corpora.Corpus(english, french), {"test": 20}, seed)
+        assert len(parts["train"]) == 480 and parts["train"].counts["beside held-out pairs"] == 0
+    pairs = corpora.Corpus(english=list("aabbccddee"), french=[f"{n}" for n in range(10)])  # components of two pairs
+    parts = corpora.split_components(pairs, {"test": 2})
+    assert (len(parts["train"]), len(parts["test"])) == (6, 2)
+    assert parts["train"].counts["beside held-out pairs"] == 2
+
+
 def test_short_enough():
     lengths = [(3, 3), (3, 14), (3, 13), (151, 3)]
     assert corpora.short_enough(lengths).tolist() == [True, True, True, False]

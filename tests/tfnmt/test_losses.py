@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfnmt.losses import least_loss, token_losses
 
@@ -18,6 +19,20 @@ def test_cross_entropy_with_the_smoothed_target(smoothing):
     np.testing.assert_allclose(smoothed, -(target * log_p).sum(-1) * mask, rtol=1e-5)
     np.testing.assert_allclose(plain, -np.take_along_axis(log_p, LABELS[..., None], -1)[..., 0] * mask, rtol=1e-5)
     assert np.array_equal(real, mask)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_gradient_is_softmax_less_target(smoothing):
+    logits, factors = tf.constant(LOGITS), np.random.default_rng(1).standard_normal((2, 2, 3, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        smoothed, plain, _ = token_losses(LABELS, logits, smoothing)
+        total = tf.reduce_sum(smoothed * factors[0, ..., 0]) + tf.reduce_sum(plain * factors[1, ..., 0])
+    softmax = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    right = np.eye(6)[LABELS]
+    of_smoothed = softmax - (1 - smoothing) * right - smoothing / 6
+    expected = (of_smoothed * factors[0] + (softmax - right) * factors[1]) * (LABELS != 0)[..., None]
+    np.testing.assert_allclose(tape.gradient(total, logits), expected, atol=1e-6)
 
 
 def test_least_loss_is_reached_by_the_smoothed_target():

@@ -79,8 +79,8 @@ def test_sentences(make, drawn, english, french):
 
 def test_splits_share_no_sentence():
     parts = {split: numbers.corpus(split, 500) for split in numbers.SHARES}
-    sides = [set(part.english) for part in parts.values()]
-    assert len(set.union(*sides)) == 1500
+    for language in ("english", "french"):
+        assert len(set.union(*(set(getattr(part, language)) for part in parts.values()))) == 1500
     assert parts["test"].sha256() == numbers.corpus("test", 500).sha256() != numbers.corpus("test", 500, 1).sha256()
     kinds = ["it is", "the .* of", "(euro|dollar|pound)s?"]
     assert all(sum(bool(re.search(kind, text)) for text in parts["train"].english) > 50 for kind in kinds)

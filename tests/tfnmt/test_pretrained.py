@@ -46,7 +46,18 @@ def test_weights_of_another_record(trained, tmp_path):
         pretrained.load("large")
 
 
+def test_a_tokenizer_of_another_model(trained, tmp_path):
+    other = Tokenizer.train(["two dogs run on the beach", "a man eats an apple"] * 3, 290)
+    assert other.size != trained.vocabulary_size
+    (tmp_path / "tiny.tokenizer.json").write_text(other.to_json(), encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"tokenizer\.json is not the tokenizer of .*it has {other.size} words"):
+        pretrained.load("tiny")
+
+
 def test_no_transformer(tmp_path):
     keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="holds no transformer"):
+        pretrained.load_trained(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(b"words")
+    with pytest.raises(ValueError, match=r"model\.keras is no model that Keras can load"):
         pretrained.load_trained(tmp_path / "model.keras")

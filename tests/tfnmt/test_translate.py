@@ -66,6 +66,8 @@ def test_long_text_is_cut_where_sentences_end(learned):
     parts = translator._parts(ids)
     assert [i for part in parts for i in part] == ids and max(map(len, parts)) <= 29
     assert len(parts) > 1 and all(learned[1].decode(part).endswith((".", "!")) for part in parts)
+    (prices,) = learned[1].encode(["3.5 " * 12])
+    assert all(learned[1].decode(part).endswith("3.5") for part in translator._parts(prices)[:-1])
     (word,) = learned[1].encode(["x" * 100])
     assert [len(part) for part in translator._parts(word)] == [29, 29, 29, 13]
     (words,) = learned[1].encode(["dogs " * 30])
