@@ -19,9 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import hardware, runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.running import hardware, runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
 
 LOOPBACK = "127.0.0.1"
 

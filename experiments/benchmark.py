@@ -18,13 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.benchmarks import decoding, memory  # noqa: E402
-from experiments.benchmarks.plan import PARTS, Sizes, folder_name, make_rows, make_sizes  # noqa: E402
-from experiments.benchmarks.processes import Child, ChildFailed  # noqa: E402
-from experiments.benchmarks.round_robin import Progress, RoundRobin  # noqa: E402
-from experiments.harness.running import hardware, recipe, runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.benchmarks import decoding, memory
+from experiments.benchmarks.plan import PARTS, Sizes, folder_name, make_rows, make_sizes
+from experiments.benchmarks.processes import Child, ChildFailed
+from experiments.benchmarks.round_robin import Progress, RoundRobin
+from experiments.harness.running import hardware, recipe, runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
 
 
 def parse_arguments(argv=None):

@@ -17,13 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvaes import included, sources  # noqa: E402
-from experiments.cvaes.recipes import MODELS, PRESETS, Recipe, make_recipe  # noqa: E402
-from experiments.harness.running import runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, check_all, given, pick_preset, read_hparams  # noqa: E402
-from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start  # noqa: E402
+from experiments.cvaes import included, sources
+from experiments.cvaes.recipes import MODELS, PRESETS, Recipe, make_recipe
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.recipe import add_options, check_all, given, pick_preset, read_hparams
+from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start
 
 
 def parse_arguments(argv=None):

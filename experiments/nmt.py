@@ -15,12 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running.errors import run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, check_all, given, pick_preset  # noqa: E402
-from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start  # noqa: E402
-from experiments.nmts import sources  # noqa: E402
-from experiments.nmts.recipes import PRESETS, Recipe, make_recipe, models_of  # noqa: E402
+from experiments.harness.running.errors import run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.recipe import add_options, check_all, given, pick_preset
+from experiments.harness.running.start import add_model_options, add_run_options, pick_models, start
+from experiments.nmts import sources
+from experiments.nmts.recipes import PRESETS, Recipe, make_recipe, models_of
 
 
 def parse_arguments(argv=None):

@@ -17,13 +17,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import add_options, given, read_hparams  # noqa: E402
-from experiments.harness.running.start import EachOnce, add_run_options, start  # noqa: E402
-from experiments.unets import sources  # noqa: E402
-from experiments.unets.recipes import (  # noqa: E402
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.recipe import add_options, given, read_hparams
+from experiments.harness.running.start import EachOnce, add_run_options, start
+from experiments.unets import sources
+from experiments.unets.recipes import (
+    ENCODER,
+    ENCODER_DEPTH,
     MATRIX,
     PRESETS,
     TUNED,
@@ -86,6 +88,11 @@ def check_recipes(args, options):
                 recipe = make_recipe(preset, variant, options)
             except ValueError as error:
                 raise UserError(f"--hparams {args.hparams}: {error}") from None
+            if recipe.variant.network == ENCODER and recipe.depth > ENCODER_DEPTH:
+                raise UserError(
+                    f"--hparams {args.hparams}: depth must be at most {ENCODER_DEPTH} for {variant}, whose encoder "
+                    f"halves an image so often. Received: {recipe.depth}"
+                )
             if recipe.image_size % 2**recipe.depth:
                 raise UserError(
                     f"--image-size must be divisible by {2**recipe.depth}, since the U-Net halves it {recipe.depth} "

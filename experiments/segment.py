@@ -23,12 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import hardware, runs  # noqa: E402
-from experiments.harness.running.errors import UserError, first_line, run_main  # noqa: E402
-from experiments.harness.running.interrupts import interruptible  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from tfseg.export import check_export  # noqa: E402
-from tfseg.photos import PhotoError, photos_in, read_photo  # noqa: E402
+from experiments.harness.running import hardware, runs
+from experiments.harness.running.errors import UserError, first_line, run_main
+from experiments.harness.running.interrupts import interruptible
+from experiments.harness.running.parser import Parser
+from tfseg.export import check_export
+from tfseg.photos import PhotoError, photos_in, read_photo
 
 NAMES = {"": "SavedModel", ".tflite": "LiteRT", ".onnx": "ONNX"}
 INCLUDED = ROOT / "tfseg" / "weights" / "pets.keras"
@@ -125,22 +125,14 @@ def load(weights):
 
 def find_mask(model, image, args):
     """A photo's mask and overlay as Pillow images, and what to say of it."""
-    from PIL import Image
+    from experiments.unets.overlays import pictures_of
+    from tfseg.predict import segment, segment_classes, tells_classes
 
-    from experiments.unets.overlays import class_overlay, legend, overlay, with_legend
-    from tfseg.masks import as_image
-    from tfseg.predict import segment, segment_classes
-
-    classes = getattr(model, "classes", None)
-    if not classes or classes.channels == 1:
-        mask = segment(model, image, args.flip, args.threshold)[1]
-        pictures = mask.astype("uint8") * 255, overlay(image, mask)
-        return *map(Image.fromarray, pictures), f"{mask.mean():.1%} foreground"
-    ids = segment_classes(model, image, args.flip)[1]
-    laid = with_legend(class_overlay(image, ids, classes.colours), legend(classes.names, classes.colours))
-    shares = [(name, (ids == number).mean()) for number, name in enumerate(classes.names)]
-    told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
-    return as_image(ids, classes), Image.fromarray(laid), told
+    if tells_classes(model):
+        pictures, told = pictures_of(image, segment_classes(model, image, args.flip)[1], model.classes)
+    else:
+        pictures, told = pictures_of(image, segment(model, image, args.flip)[0], None, args.threshold)
+    return pictures["mask"], pictures["overlay"], told
 
 
 def write_outputs(pictures, paths):
@@ -195,6 +187,8 @@ def segment_photos(outputs, args, model=None):
                 raise
             print(f"skipped: {error if isinstance(error, PhotoError) else f'{photo}: {error}'}", file=sys.stderr)
             skipped += 1
+        except ValueError as error:  # a model that no photo passes through
+            raise UserError(f"{args.weights}: {first_line(error)}") from error
         else:
             seconds = time.perf_counter() - started
             written = f"{paths[0]}, {paths[1].name}"

@@ -14,13 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.cvaes.recipes import MODELS, PRESETS  # noqa: E402
-from experiments.harness.data import datasets  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.recipe import pick_preset  # noqa: E402
-from experiments.harness.running.start import start  # noqa: E402
-from experiments.searches.options import add_options, check_options  # noqa: E402
+from experiments.cvaes.recipes import MODELS, PRESETS
+from experiments.harness.data import datasets
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.recipe import pick_preset
+from experiments.harness.running.start import start
+from experiments.searches.options import add_options, check_options
 
 
 def parse_arguments(argv=None):

@@ -14,12 +14,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running.errors import run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.start import start  # noqa: E402
-from experiments.searches.options import add_options, check_options  # noqa: E402
-from experiments.unets import sources  # noqa: E402
-from experiments.unets.recipes import PRESETS, pick_preset  # noqa: E402
+from experiments.harness.running.errors import run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.start import start
+from experiments.searches.options import add_options, check_options
+from experiments.unets import sources
+from experiments.unets.recipes import PRESETS, pick_preset
 
 
 def parse_arguments(argv=None):

@@ -132,7 +132,8 @@ def trivial_scores(examples, size, policy):
     """
     target = foreground_target(policy)
     every, none = ForegroundScores(), ForegroundScores()
-    for _, trimap in examples.map(lambda e: resize_example(e, size), PARALLEL_CALLS).as_numpy_iterator():
+    resized = checked_examples(examples, policy).map(lambda e: resize_example(e, size), PARALLEL_CALLS)
+    for _, trimap in resized.as_numpy_iterator():
         truth, border = _truth(trimap, target), trimap[..., 0] == BORDER
         every.update(truth, np.ones_like(truth), border)
         none.update(truth, np.zeros_like(truth), border)

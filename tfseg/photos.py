@@ -150,5 +150,7 @@ def photos_in(folder):
     formats = Image.registered_extensions()  # which also fills Image.OPEN
     known = {suffix for suffix, name in formats.items() if name in Image.OPEN.keys() - _HEADER_ONLY}
     files = sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith("."))
-    images = [path for path in files if path.suffix.lower() in known]
-    return images, [path for path in files if path not in images]
+    parts = [], []
+    for path in files:
+        parts[path.suffix.lower() not in known].append(path)
+    return parts

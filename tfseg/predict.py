@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfseg.classes import recall
+from tfseg.classes import Classes, recall
 from tfseg.evaluate import predict_probabilities
 from tfseg.metrics import BACKGROUND_CLASS, class_ids
 from tfseg.photos import as_photo
@@ -37,7 +37,8 @@ def load_model(path=WEIGHTS):
     Returns:
         A `keras.Model` from photos `(batch, height, width, 3)` in [0, 1] to logits, not compiled. Its attribute
         `classes` is the `tfseg.classes.Classes` that the file remembers, or None: then one channel is the foreground,
-        and three are pet, background and border. `image_size` is the size it was trained at, or None.
+        and three are pet, background and border; other channels are classes that go by their numbers. `image_size` is
+        the size it was trained at, or None.
 
     Raises:
         ValueError: if the file can't be loaded, or its model is none that segments photos; and if the included weights
@@ -61,6 +62,8 @@ def load_model(path=WEIGHTS):
             f"height, width, channels). Received: {inputs} to {outputs}"
         )
     model = _in_float32(model)
+    if classes is None and outputs[3] not in (1, 3):
+        classes = Classes([f"class {number}" for number in range(outputs[3])])
     model.classes, model.image_size = classes, image_size
     return model
 
@@ -110,11 +113,18 @@ def segment(model, photo, flip=False, threshold=0.5, size=None):
 
     >>> probability, mask = segment(load_model(), read_photo("cat.jpg"))
     """
-    channels = model.output_shape[-1]
-    if channels not in (1, 3) or (channels == 3 and getattr(model, "classes", None)):
-        raise ValueError(f"The model tells {channels} classes apart; call segment_classes, which returns their ids")
+    if tells_classes(model):
+        raise ValueError(
+            f"The model tells {model.output_shape[-1]} classes apart; call segment_classes, which returns their ids"
+        )
     probability = _foreground(predict_photo(model, photo, flip, size))
     return probability, probability > threshold
+
+
+def tells_classes(model):
+    """Whether a model tells classes apart that are no foreground, so that `segment_classes` is what it is for."""
+    channels = model.output_shape[-1]
+    return channels not in (1, 3) or (channels == 3 and bool(getattr(model, "classes", None)))
 
 
 def segment_classes(model, photo, flip=False, size=None):

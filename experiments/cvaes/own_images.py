@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from experiments.cvaes import sources
 from experiments.cvaes.training import Images
-from experiments.harness.data.splits import limited, load
+from experiments.harness.data.splits import limits, load
 
 
 class OwnImages(Images):
@@ -33,10 +33,9 @@ def of_folder(choice, found, train_limit=0, test_limit=0, flip=False):
         train_limit, test_limit: use only the first images of each split; 0 for all.
         flip: see `OwnImages`.
     """
-    limits = {"train": train_limit, "validation": train_limit, "test": test_limit}
-    splits, fingerprint = {}, {}
+    at_most, splits, fingerprint = limits(train_limit, test_limit), {}, {}
     for split, images in found.images.items():
-        size = min(len(images), limits[split] or len(images))
+        size = min(len(images), at_most[split] or len(images))
         rows = {"image": images[:size], "label": found.labels[split][:size]}
         splits[split] = tf.data.Dataset.from_tensor_slices(rows)
         fingerprint[split] = found.fingerprint[split] | {"size": size}
@@ -60,6 +59,6 @@ def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=
             image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
         return {"image": tf.ensure_shape(image, image_shape), "label": example["label"]}
 
-    loaded, fingerprint = load(choice, "label", limited(splits, train_limit, test_limit))
+    loaded, fingerprint = load(choice, "label", splits, at_most=limits(train_limit, test_limit))
     loaded = {part: examples.map(resized) for part, examples in loaded.items()}
     return OwnImages(choice.name, loaded, fingerprint, image_shape, class_names, flip)

@@ -3,7 +3,7 @@
 import keras
 
 from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, SHAPES
-from experiments.harness.data.splits import VALIDATION, Splits, limited, load
+from experiments.harness.data.splits import VALIDATION, Splits, limits, load
 from experiments.harness.running.schedules import OneCycle
 from tfcvae import glyphs
 from tfcvae.adversary import build_adversary
@@ -74,10 +74,9 @@ class LabelledImages(Images):
         def draw(split):
             return glyphs.examples(split, sizes[split], kind=kind).cache()
 
-        names, held_out = {"train": "train", "test": "test"}, VALIDATION
-        if choice.source != "builtin":  # whose sizes are the preset's already
-            names, held_out = limited(names, train_limit, test_limit), HELD_OUT[preset]
-        loaded = load(choice, "label", names, held_out, draw)
+        names = {"train": "train", "test": "test"}
+        held_out = VALIDATION if choice.source == "builtin" else HELD_OUT[preset]
+        loaded = load(choice, "label", names, held_out, draw, limits(train_limit, test_limit))
         super().__init__(choice.name, *loaded, SHAPES[choice.name], CLASS_NAMES[choice.name], choice.name)
 
 

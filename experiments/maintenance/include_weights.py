@@ -26,10 +26,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.running import runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from tfcvae import pretrained  # noqa: E402
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from tfcvae import pretrained
 
 TOKENIZER = "tokenizer.json"
 WEIGHTS_IN_FILE = "model.weights.h5"  # of a `.keras` file

@@ -22,11 +22,11 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.reporting.figures import png_bytes  # noqa: E402
-from experiments.harness.running import runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from tfnmt import pretrained  # noqa: E402
+from experiments.harness.reporting.figures import png_bytes
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from tfnmt import pretrained
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-quic",

@@ -10,10 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.data import datasets  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from tfcvae import pretrained  # noqa: E402
+from experiments.harness.data import datasets
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from tfcvae import pretrained
 
 SEARCHED = 500
 """Test images among which the first of each class are looked for."""

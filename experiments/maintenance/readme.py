@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.harness.reporting import report  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
-from experiments.harness.running.runs import read_json, write_atomic  # noqa: E402
-from experiments.maintenance.summary import sections  # noqa: E402
+from experiments.harness.reporting import report
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
+from experiments.harness.running.runs import read_json, write_atomic
+from experiments.maintenance.summary import sections
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TABLE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

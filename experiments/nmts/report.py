@@ -5,8 +5,8 @@ from experiments.harness.reporting.report import field
 
 INTRODUCTION = """## Translation
 
-Transformers from English to French. Each is scored once, on pairs of test sentences that were not trained on; of a
-corpus that does not come split, neither side of them was. Epochs are chosen on validation sentences.
+Transformers from English to French. Each is scored once, on test pairs that were not trained on; where the corpus does
+not come split, neither side of them was. Epochs are chosen on validation pairs.
 
 - **BLEU**: sacreBLEU, cased, 13a tokenization, in [0, 100], higher is better. **Tokenized**: of lower-cased text that
   is split into words first, as papers on Multi30k report it. **chrF**: agreement in runs of 1 to 6 characters.

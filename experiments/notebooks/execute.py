@@ -18,10 +18,10 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent.parent))
 
-from experiments.harness.reporting.figures import png_bytes  # noqa: E402
-from experiments.harness.running import runs  # noqa: E402
-from experiments.harness.running.errors import UserError, run_main  # noqa: E402
-from experiments.harness.running.parser import Parser  # noqa: E402
+from experiments.harness.reporting.figures import png_bytes
+from experiments.harness.running import runs
+from experiments.harness.running.errors import UserError, run_main
+from experiments.harness.running.parser import Parser
 
 CELL_SECONDS = 1800
 """The longest that a cell may take."""

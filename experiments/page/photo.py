@@ -8,12 +8,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
-from experiments.unets.overlays import class_overlay, legend, overlay, with_legend
+from experiments.unets.overlays import pictures_of
 from tfseg import predict
-from tfseg.masks import as_image
 from tfseg.photos import PhotoError, read_photo
 
 ONE_AT_A_TIME = {"concurrency_id": "models", "concurrency_limit": 1}
@@ -58,34 +56,10 @@ def load(path):
 
 def describe(path):
     """One line about included weights, from their record; the path of others."""
-    record = Path(path).with_suffix(".json")
-    if not record.is_file():
+    if Path(path).parent != predict.WEIGHTS.parent:
         return str(path)
-    record = json.loads(record.read_text())
+    record = json.loads(Path(path).with_suffix(".json").read_text())
     return f"{Path(path).stem}: {record['variant']}, test IoU {record['test']['iou']:.3f}"
-
-
-def draw(photo, found, classes, threshold):
-    """What is shown of a photo: `({kind: PIL.Image}, a line)`.
-
-    Args:
-        photo: uint8 `(height, width, 3)`.
-        found: `(height, width)`: probabilities of foreground or, where there are `classes`, their ids.
-        classes: a `tfseg.classes.Classes` of more than two, or None.
-        threshold: of the probabilities.
-    """
-    if classes is None:
-        mask = found > threshold
-        laid_over, image = overlay(photo, mask), Image.fromarray(mask.astype(np.uint8) * 255)
-        told = f"{mask.mean():.1%} foreground"
-    else:
-        mask, image = found > 0, as_image(found, classes)
-        laid_over = class_overlay(photo, found, classes.colours)
-        laid_over = with_legend(laid_over, legend(classes.names, classes.colours))
-        shares = ((name, np.mean(found == number)) for number, name in enumerate(classes.names))
-        told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
-    cut_out = np.dstack([photo, mask.astype(np.uint8) * 255])
-    return {"overlay": Image.fromarray(laid_over), "mask": image, "cut-out": Image.fromarray(cut_out)}, told
 
 
 def write_results(folder, name, pictures):
@@ -136,17 +110,15 @@ def _results():
 
 
 def find(upload, model, flip):
-    """What a model finds in a photo: `(name, photo, found, classes, seconds)`; see `draw`."""
+    """What a model finds in a photo: `(name, photo, found, classes, seconds)`; see `pictures_of`."""
     if upload is None:
         refuse("Choose a photo first.")
     (name, photo), started = upload, time.perf_counter()
     try:
         network = load(model)
-        classes = getattr(network, "classes", None)
-        classes = classes if classes and classes.channels > 1 else None
-        found = (
-            predict.segment_classes(network, photo, flip)[1] if classes else predict.segment(network, photo, flip)[0]
-        )
+        classes = network.classes if predict.tells_classes(network) else None
+        segment, part = (predict.segment_classes, 1) if classes else (predict.segment, 0)
+        found = segment(network, photo, flip)[part]
     except ValueError as error:
         refuse(str(error))
     return name, photo, found, classes, time.perf_counter() - started
@@ -157,7 +129,7 @@ def show(folder, found, threshold):
     if found is None:
         return None, None, None, None, ""
     name, photo, found, classes, seconds = found
-    pictures, told = draw(photo, found, classes, threshold)
+    pictures, told = pictures_of(photo, found, classes, threshold)
     paths = write_results(folder, name, pictures)
     height, width = found.shape
     return *paths, paths, f"{told} of {width} x {height} pixels, {seconds:.2f} s"

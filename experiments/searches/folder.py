@@ -6,7 +6,7 @@ from pathlib import Path
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 
-CONFIG, BEST, TABLE, WORK = "config.json", "best.json", "trials.csv", "work"
+CONFIG, BEST, TABLE, WORK, ORACLE = "config.json", "best.json", "trials.csv", "work", "oracle.json"
 
 
 def choose_folder(parent, name, is_given, config, force=False):
@@ -31,7 +31,7 @@ def choose_folder(parent, name, is_given, config, force=False):
             return folder, notices
         found = runs.read_json(folder / CONFIG)
         differing = ", ".join(key for key in config if found.get(key) != config[key])
-        if not differing and (force or (folder / WORK).exists() or not (folder / runs.RECORD).exists()):
+        if not differing and (force or (folder / WORK / ORACLE).exists() or not (folder / runs.RECORD).exists()):
             return folder, notices
         if differing:
             problem = f"{folder} holds another search, of other {differing}"

@@ -46,6 +46,8 @@ def role():
     """
     given = [name for name in VARIABLES if os.environ.get(name)]
     if not given:
+        for name in VARIABLES:
+            os.environ.pop(name, None)  # Keras Tuner takes an empty one for a chief's address
         return "alone"
     if len(given) < len(VARIABLES):
         missing = " and ".join(name for name in VARIABLES if name not in given)

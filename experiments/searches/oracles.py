@@ -13,7 +13,7 @@ from pathlib import Path
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.hyperparameters import Choice
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle, RandomSearchOracle
 
 from experiments.harness.running.runs import write_json
@@ -94,7 +94,15 @@ class _Durable:
         """Keras Tuner raises here; see `gave_up`."""
 
     @keras_tuner.synchronized
+    def update_trial(self, trial_id, metrics, step=0):
+        if trial_id not in self.trials:  # of a search that `--force` has replaced; an error would keep the lock
+            return Trial(self.get_space(), trial_id)
+        return super().update_trial(trial_id, metrics, step)
+
+    @keras_tuner.synchronized
     def end_trial(self, trial):
+        if trial.trial_id not in self.trials:
+            return
         own = self.trials[trial.trial_id]
         if trial.trial_id in self.end_order:  # after the chief was started again, two workers may have had it
             self.ongoing_trials = {k: t for k, t in self.ongoing_trials.items() if t.trial_id != trial.trial_id}

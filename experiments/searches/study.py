@@ -23,7 +23,7 @@ from experiments.harness.running.checkpoint import Checkpoint
 from experiments.harness.running.clock import Clock
 from experiments.harness.running.training import TrainingDiverged, train
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
-from experiments.searches.folder import BEST, CONFIG, TABLE, WORK, choose_folder
+from experiments.searches.folder import BEST, CONFIG, ORACLE, TABLE, WORK, choose_folder
 from experiments.searches.oracles import EPOCHS, PROMOTED, describe_space, make_oracle, range_text
 from experiments.searches.report import trials_csv
 from experiments.searches.search import CHECKPOINT, TAG, Search
@@ -93,7 +93,7 @@ class Study:
             return 0
         with runs.lock(self.folder):
             if self.args.force:
-                for name in (runs.RECORD, f"{WORK}/oracle.json", BEST, TABLE, CONFIG, TRIALS, HYPERPARAMETERS):
+                for name in (runs.RECORD, f"{WORK}/{ORACLE}", BEST, TABLE, CONFIG, TRIALS, HYPERPARAMETERS):
                     (self.folder / name).unlink(missing_ok=True)
                 shutil.rmtree(self.folder / WORK, ignore_errors=True)
             if self.role == "alone":  # a worker may be writing

@@ -40,8 +40,9 @@ def draw_curves(records, results, path, title):
     variants = by_variant(records)
     histories = {variant: [] for variant in MATRIX} | read_histories(variants, results)  # a colour each, if unfinished
     losses = {variant: field(seeds[0], "config.loss") for variant, seeds in variants.items()}
-    styles = {variant: LINES[loss][1] for variant, loss in losses.items()}
-    told = ", ".join(name for loss, (name, _) in LINES.items() if loss in losses.values())
+    lines = LINES | {loss: (f"{loss} dash-dotted", "-.") for loss in losses.values() if loss not in LINES}
+    styles = {variant: lines[loss][1] for variant, loss in losses.items()}
+    told = ", ".join(name for loss, (name, _) in lines.items() if loss in losses.values())
     panels = {"loss": f"Training loss ({told})", "val_iou": "Validation IoU"}
     figures.curves({"": histories}, path, title, panels, styles=styles)
 

@@ -92,10 +92,17 @@ def read_names(path):
     """Names of classes, a line each, each with or without its colour (`sky #80c000`).
 
     Returns:
-        `(name, (red, green, blue) or None)` by class id; empty where there is no such file.
+        `(name, colour)` by class id, the colour's 24 bits (red highest) or None; empty where there is no such file.
+
+    Raises:
+        UserError: for a name or a colour that stands there twice.
     """
     found = []
     for line in _lines(path) if path.is_file() else []:
         name, colour = re.fullmatch(r"(.*?)(?:\s+#([0-9a-fA-F]{6}))?", line).groups()
-        found.append((name, None if colour is None else int(colour, 16)))
+        colour = None if colour is None else int(colour, 16)
+        for what, part in ((name, name), (f"#{colour or 0:06x}", colour)):
+            if part is not None and any(part in known for known in found):
+                raise UserError(f"{path} has {what} twice; classes differ in name and colour")
+        found.append((name, colour))
     return found

@@ -1,5 +1,6 @@
 """Trains, scores and records each model of the U-Net matrix; the work behind `run_unet_matrix.py`."""
 
+import functools
 import shutil
 import time
 
@@ -36,7 +37,7 @@ class Matrix(Experiment):
     name, monitor, mode, title = "unet", "iou", "max", "val IoU"
 
     def __init__(self, choice, preset, overrides, variants, seeds, machine, results, cache="memory", own=None):
-        self.cache = cache
+        self.cache, self.trivial = cache, {}
         base = make_recipe(preset, MATRIX[0], overrides)
         data = sources.load(choice, own, base, preset)
         self.scoring = scoring_of(data, base.target)
@@ -86,15 +87,25 @@ class Matrix(Experiment):
             self.scoring.evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, pictures=not flip)
             for flip in (False, True)
         )
-        names = _file_names(self.data.test)
+        names = self._test_names
         figures.draw_predictions(plain, names, folder / "predictions.png", label, self.scoring)
         print(f"{label}: {self.scoring.told(plain.scores)}", flush=True)
         return {
             "test": plain.scores,
             "test_flip": flipped.scores,
-            "trivial": self.scoring.trivial(self.data.test, recipe.image_size),
+            "trivial": self._trivial(recipe.image_size),
             "seconds": {"evaluation": time.perf_counter() - started},
         }
+
+    @functools.cached_property
+    def _test_names(self):
+        return _file_names(self.data.test)
+
+    def _trivial(self, image_size):
+        """Scores of the predictors that need no model, the same for all models of a size."""
+        if image_size not in self.trivial:
+            self.trivial[image_size] = self.scoring.trivial(self.data.test, image_size)
+        return self.trivial[image_size]
 
     def finish_weights(self, path, variant):
         self.scoring.finish(path, self.recipes[variant].image_size)

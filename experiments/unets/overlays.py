@@ -65,6 +65,35 @@ def class_overlay(image, ids, colours, alpha=0.5):
     return np.round(np.where(plain, photo, photo + alpha * (tint - photo))).astype(np.uint8)
 
 
+def pictures_of(photo, found, classes=None, threshold=0.5):
+    """What a person wants to see of a photo's segmentation.
+
+    Args:
+        photo: uint8 `(height, width, 3)`.
+        found: `(height, width)`: probabilities of foreground or, where there are `classes`, their ids.
+        classes: a `tfseg.classes.Classes`, or None.
+        threshold: of the probabilities; foreground is above it.
+
+    Returns:
+        `({"overlay": image, "mask": image, "cut-out": image}, text)`: `PIL.Image`s, and the shares of the classes.
+    """
+    from PIL import Image
+
+    from tfseg.masks import as_image
+
+    if classes is None:
+        mask = found > threshold
+        laid_over, image = overlay(photo, mask), Image.fromarray(mask.astype(np.uint8) * 255)
+        told = f"{mask.mean():.1%} foreground"
+    else:
+        mask, image = found > 0, as_image(found, classes)
+        laid_over = with_legend(class_overlay(photo, found, classes.colours), legend(classes.names, classes.colours))
+        shares = ((name, np.mean(found == number)) for number, name in enumerate(classes.names))
+        told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
+    cut_out = np.dstack([photo, mask.astype(np.uint8) * 255])
+    return {"overlay": Image.fromarray(laid_over), "mask": image, "cut-out": Image.fromarray(cut_out)}, told
+
+
 def legend(names, colours):
     """`{name: colour}`, as `figures.tile_grid` takes it."""
     return dict(zip(names, map(tuple, colours), strict=True))

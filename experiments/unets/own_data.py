@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.harness.data import datasets
-from experiments.harness.data.splits import VALIDATION, Splits, hold_out, limited
+from experiments.harness.data.splits import VALIDATION, Splits, hold_out, limits
 from experiments.harness.running.errors import UserError
 from tfseg.classes import IGNORE
-from tfseg.masks import find_coding, read_mask
+from tfseg.masks import find_coding, read_mask, told
 from tfseg.photos import read_photo
 
 FEATURES = {"image", "segmentation_mask"}
@@ -38,7 +38,7 @@ class OwnData(Splits):
         return super().record() | {"classes": {**self.classes.record(), **coding}}
 
     def __str__(self):
-        ignored = "" if self.coding.ignore is None else f" (masks' value {self.coding.ignore} is ignored)"
+        ignored = "" if self.coding.ignore is None else f" (masks' value {told(self.coding.ignore)} is ignored)"
         return f"{super().__str__()}. Classes: {self.classes}{ignored}"
 
 
@@ -87,14 +87,15 @@ def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
 
     Args:
         choice: a `datasets.Choice`.
-        train_limit, test_limit: as for `from_pairs`.
+        train_limit, test_limit: use only the first examples of each split, and where `validation` is a split of its
+            own, as many of it as of `train`; 0 for all.
         ignore: value of the mask's pixels that neither train nor score.
 
     Raises:
         UserError: for a dataset without such features or splits, or whose masks tell no classes apart.
     """
-    chosen = _tfds_splits(choice, train_limit, test_limit)
-    masks = datasets.load_splits(choice, chosen, decoders=datasets.only("segmentation_mask"))
+    chosen, at_most = _tfds_splits(choice), limits(train_limit, test_limit)
+    masks = datasets.load_splits(choice, chosen, decoders=datasets.only("segmentation_mask"), limits=at_most)
     values, fingerprint = _scan(masks, choice)
     try:
         coding = find_coding(values, ignore=ignore)
@@ -111,19 +112,22 @@ def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
 
     splits = {
         key: dataset.enumerate().map(example, tf.data.AUTOTUNE)
-        for key, dataset in datasets.load_splits(choice, chosen).items()
+        for key, dataset in datasets.load_splits(choice, chosen, limits=at_most).items()
     }
     if "validation" not in splits:
         splits = hold_out(splits, VALIDATION, fingerprint["train"]["size"])
     return OwnData(choice.name, splits, fingerprint, coding)
 
 
-def _tfds_splits(choice, train_limit, test_limit):
+def _tfds_splits(choice):
+    """TFDS's names of the splits, by `train`, `test` and, where it is a split of its own, `validation`."""
     builder = datasets.builder_of(choice)
     features, known = builder.info.features, builder.info.splits
     if not set(features) >= FEATURES:
         raise UserError(f"{choice.name} has {', '.join(features)}; a U-Net needs image and segmentation_mask")
     scored = next((name for name in ("test", "validation") if name in known), None)
+    if np.dtype(features["image"].np_dtype) != np.uint8:
+        raise UserError(f"{choice.name} has images of {np.dtype(features['image'].np_dtype)}; a U-Net needs uint8")
     if features["segmentation_mask"].shape[2:] not in ((), (1,)):
         raise UserError(f"{choice.name} has masks of {features['segmentation_mask'].shape}; a U-Net needs (h, w, 1)")
     if "train" not in known or scored is None:
@@ -131,7 +135,7 @@ def _tfds_splits(choice, train_limit, test_limit):
     found = {"train": "train", "test": scored}
     if scored == "test" and "validation" in known:
         found["validation"] = "validation"
-    return limited(found, train_limit, test_limit)
+    return found
 
 
 def _scan(splits, choice):

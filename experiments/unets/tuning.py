@@ -14,8 +14,10 @@ from experiments.unets.recipes import PRESETS, TUNED, VARIANT_FIELDS, Variant
 from experiments.unets.scoring import on_data, scoring_of
 from experiments.unets.training import build_model
 from tfseg.blocks import DOWN_BLOCKS, UP_BLOCKS
+from tfseg.classes import IGNORE
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.losses import LOSSES
+from tfseg.masks import told
 
 PLAIN = "none"  # a search space has no None
 
@@ -38,7 +40,8 @@ class UNetTask(Task):
         self.choice, self.preset, self.seed, self.machine = choice, preset, seed, machine
         script = "python experiments/run_unet_matrix.py"
         data = shlex.quote(choice.data_dir) if choice.source == "folder" else choice.name
-        self.use = f"{script} --data {data} --preset {preset} --variants {TUNED}"
+        ignore = f" --ignore {shlex.quote(told(own.ignore))}" if own and own.ignore != IGNORE else ""
+        self.use = f"{script} --data {data}{ignore} --preset {preset} --variants {TUNED}"
         recipe = PRESETS[preset]
         self.data = sources.load(choice, own, recipe, preset)
         self.scoring = scoring_of(self.data, recipe.target)

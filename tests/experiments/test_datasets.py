@@ -91,6 +91,15 @@ def test_highest_version_counts_with_or_without_a_config_folder(tmp_path):
     assert datasets.prepared_folder(tmp_path, "") is None
 
 
+def test_of_several_configs_one_has_to_be_named(tmp_path):
+    for config in ("letters", "digits"):
+        touch_version(tmp_path / "emnist" / config / "3.1.0")
+    with pytest.raises(UserError, match="emnist is prepared as digits, letters; say which, as in --data emnist/digits"):
+        choose("emnist", "mnist", "glyphs", tmp_path)
+    own = touch_version(tmp_path / "emnist" / "3.0.0")
+    assert datasets.prepared_folder(tmp_path, "emnist") == own
+
+
 def test_auto_falls_back_to_builtin_and_says_why_and_what_to_do(tmp_path):
     choice = choose("auto", "oxford_iiit_pet", "shapes", tmp_path)
     assert (choice.name, choice.source, choice.data_dir) == ("shapes", "builtin", None)
@@ -135,7 +144,8 @@ def test_prepared_folder_without_its_description_is_damaged(tmp_path):
 
 
 def test_splits_come_in_the_order_of_the_files_with_known_size(prepared, capfd):
-    splits = load_splits(choose("tiny", "tiny", "shapes", prepared), {"train": "train[:5]", "test": "test"})
+    names, limits = {"train": "train", "test": "test"}, {"train": 5, "test": 50}  # more than there are
+    splits = load_splits(choose("tiny", "tiny", "shapes", prepared), names, limits=limits)
     assert [int(dataset.cardinality()) for dataset in splits.values()] == [5, 2]
     whole = load_splits(choose("tiny", "tiny", "shapes", prepared), {"all": "train"})["all"]
     assert sorted(file_names(whole)) == [f"{i}.png" for i in range(6)]

@@ -46,6 +46,13 @@ def test_download_servers_come_from_tfds_own_tables(name, server, megabytes):
     assert round(size / 1e6) == megabytes
 
 
+def test_addresses_with_blanks_and_tables_with_comments():
+    url, size = downloads.find_download("quickdraw_bitmap")
+    assert url.startswith("https://") and " " not in url and size > 1e9
+    for name in ("webvid", "segment_anything"):  # tables without a file
+        assert downloads.find_download(name) == (None, 0)
+
+
 @pytest.mark.parametrize("name", ["oxford_pets", "", "../mnist", "shapes"])
 def test_a_name_tfds_does_not_know_has_no_download(name):
     assert downloads.find_download(name) == (None, 0)

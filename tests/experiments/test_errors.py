@@ -5,6 +5,13 @@ import pytest
 from experiments.harness.running.errors import UserError, first_line, run_main
 
 
+def test_a_replaced_run_goes_on_without_force(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["cvae.py", "--force"])
+    with pytest.raises(SystemExit):
+        run_main(fail(KeyboardInterrupt()))
+    assert capsys.readouterr().err == "interrupted: the same command without --force goes on where it stopped\n"
+
+
 def fail(error):
     def main():
         raise error

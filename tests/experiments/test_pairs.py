@@ -114,6 +114,49 @@ def test_a_value_without_a_name(tmp_path):
     assert line(tmp_path) == "masks/06.png: the value 2 is none of the 2 classes with a name; see classes.txt"
 
 
+def paletted(ids, colours):
+    image = Image.fromarray(np.uint8(ids)).convert("P")
+    image.putpalette([part for colour in colours for part in colour])
+    return image
+
+
+def test_palettes_that_differ_are_told(tmp_path):
+    black, red = (0, 0, 0), (255, 0, 0)
+    write(tmp_path, masks=lambda n: np.uint8([[0, 1]] * 3))
+    for n in range(10):
+        paletted([[0, 1]] * 3, [black, red]).save(tmp_path / f"masks/{n:02d}.png")
+    assert read_pairs(tmp_path).coding.classes.colours == (black, red)
+    paletted([[0, 1]] * 3, [red, black]).save(tmp_path / "masks/04.png")
+    assert "different colours for the value 0 of their palettes; save all masks with one palette" in line(tmp_path)
+    assert "masks/04.png" in line(tmp_path)
+    Image.fromarray(np.uint8([[black, red]] * 3)).save(tmp_path / "masks/04.png")
+    assert line(tmp_path).startswith("masks/04.png is in colour, and masks/")
+
+
+def test_an_object_that_is_1_here_and_255_there_is_told(tmp_path):
+    write(tmp_path, masks=lambda n: np.uint8([[0, 1 if n % 2 else 255]] * 3))
+    for names in (None, "ground\ncup"):
+        if names:
+            (tmp_path / "classes.txt").write_text(names)
+        told = line(tmp_path)
+        assert told.endswith("save all masks alike") and "has the values 0 and 1, and" in told
+    Image.fromarray(np.uint8([[0, 1], [255, 0], [0, 0]])).save(tmp_path / "masks/01.png")  # 255 is void
+    assert read_pairs(tmp_path).coding.values == (0, 1)
+
+
+def test_black_and_white_masks_are_those_of_0_and_255(tmp_path):
+    write(tmp_path)
+    Image.fromarray(np.array([[False, True]] * 3)).save(tmp_path / "masks/01.png")
+    assert read_pairs(tmp_path).coding.values == (0, 255)
+
+
+@pytest.mark.parametrize("names, told", [("a\nb\na", "a"), ("a #102030\nb #102030", "#102030")])
+def test_classes_of_one_name_or_colour(tmp_path, names, told):
+    write(tmp_path)
+    (tmp_path / "classes.txt").write_text(names)
+    assert line(tmp_path) == f"classes.txt has {told} twice; classes differ in name and colour"
+
+
 def test_two_images_are_too_few(tmp_path):
     assert line(write(tmp_path, 2)).startswith("2 images are too few: training, validation and test need at least 5")
 

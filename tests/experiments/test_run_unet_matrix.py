@@ -50,6 +50,8 @@ TUTORIAL = ["--variants", "mp-tr-bce", "tutorial", "--preset", "smoke"]
         ([*TUTORIAL, "--image-size", "20"], "--image-size must be divisible by 16, since the U-Net halves it 4 times."),
         (["--variants", "tuned"], "--variants tuned takes blocks and loss from --hparams FILE, such as a search's"),
         (["--variants", "tuned", "--hparams", "file"], "--variants tuned needs down, up and loss; --hparams file"),
+        (["--data", "shapes", "--hparams", "ids"], "--hparams: target must be one of foreground, pet, trimap for sha"),
+        (["--variants", "scratch-tr-bce_dice", "--hparams", "deep"], "--hparams deep: depth must be at most 5 for "),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "cats"], "unknown dataset 'cats': no folder here, nor prepared in "),
         (["--data", "./cats"], "--data ./cats is not a folder"),
@@ -59,12 +61,14 @@ TUTORIAL = ["--variants", "mp-tr-bce", "tutorial", "--preset", "smoke"]
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_input_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
-    (tmp_path / "file").write_text('{"down": "strided"}')
+    files = {"file": '{"down": "strided"}', "ids": '{"target": "ids"}', "deep": '{"depth": 6}'}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     status, out, err = run_here(monkeypatch, capfd, run_unet_matrix, "--results", "results", *options)
     assert (status, out) == (2, "") and err.startswith(f"error: {line}") and err.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
 
 
 def test_weights_that_are_not_installed(monkeypatch):

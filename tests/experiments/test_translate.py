@@ -38,7 +38,7 @@ def test_a_line_for_each_line(tmp_path, monkeypatch, capfd, weights):
     assert out.count("\n") == 5 and out.split("\n")[2] == ""
     feed(monkeypatch, b"Two dogs run.\r\nTwo dogs run.\n")
     status, again, _ = run_here(monkeypatch, capfd, translate, "--weights", weights, "--beam", "1")
-    assert status is None and again == 2 * f"{out.splitlines()[0]}\n"
+    assert status == 0 and again == 2 * f"{out.splitlines()[0]}\n"
 
 
 def test_bad_weights(tmp_path, monkeypatch, capfd, weights):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shlex
 import socket
 
@@ -42,6 +43,7 @@ def test_part_in_the_search(monkeypatch, changes, part):
     for name, value in (CHIEF | changes).items():
         monkeypatch.setenv(name, value)
     assert role() == part
+    assert part != "alone" or not set(VARIABLES) & set(os.environ)  # Keras Tuner looks whether they are there
 
 
 @pytest.mark.parametrize(

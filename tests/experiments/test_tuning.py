@@ -13,6 +13,7 @@ import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_tuner.engine.trial import Trial
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.protos import get_service_grpc
 
@@ -89,6 +90,16 @@ def test_hyperband_runs_its_sweep_and_promotes_the_best(tmp_path):
         values = promoted.hyperparameters.values
         past = session.oracle.trials[values[PROMOTED]].hyperparameters.values
         assert all(values[name] == past[name] for name in ("block", "rate", "dropout"))
+
+
+def test_results_of_a_replaced_search_are_no_error(tmp_path):
+    """A worker may still hold a trial when its chief is started again with --force."""
+    session = Session(tmp_path / "work", "random", 2).search()
+    before = session.outcome()
+    unknown = Trial(session.oracle.get_space(), "77")
+    assert session.oracle.update_trial("77", {"score": 1.0}).trial_id == "77"
+    session.oracle.end_trial(unknown)
+    assert session.outcome() == before and "77" not in session.oracle.end_order
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments.harness.reporting import report
+from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.searches.figures import draw_pictures
 from experiments.searches.folder import choose_folder
@@ -184,7 +185,9 @@ CONFIG = {"seed": 0, "data": {"train": 65}}
 
 
 def begin(folder, config=CONFIG, record=False, work=True):
-    (folder / "work").mkdir(parents=True) if work else folder.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    if work:
+        runs.write_json(folder / "work" / "oracle.json", {})
     (folder / "config.json").write_text(json.dumps(config))
     if record:
         (folder / "record.json").write_text("{}")

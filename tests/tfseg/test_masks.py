@@ -26,7 +26,7 @@ def palette_image(ids, colours):
 @pytest.mark.parametrize(
     "image, expected",
     [
-        (Image.fromarray(IDS > 0), (IDS > 0).astype(int)),
+        (Image.fromarray(IDS > 0), (IDS > 0) * 255),
         (Image.fromarray(IDS * 100), IDS * 100),
         (Image.fromarray(IDS.astype(np.uint16) * 30_000), IDS.astype(int) * 30_000),
         (Image.fromarray(np.dstack([IDS, IDS])), IDS),  # grey and alpha
@@ -83,11 +83,33 @@ def test_another_ignore_value():
     assert coding.values == (1, 2) and coding.ids(np.array([0, 1, 2])).tolist() == [255, 0, 1]
 
 
+def test_a_named_value_can_be_ignored():
+    names = [("void", COLOUR), ("road", COLOUR + 0xFF), ("car", COLOUR + 0xFF00)]
+    coding = find_coding([0, 1, 2], names, ignore=0)
+    assert coding.classes.names == ("road", "car") and coding.classes.colours == ((0, 0, 255), (0, 255, 0))
+    assert coding.ids(np.array([0, 1, 2])).tolist() == [255, 0, 1]
+
+
+def test_a_colour_can_be_ignored():
+    white, red, black = COLOUR + 0xFFFFFF, COLOUR + 0xFF0000, COLOUR
+    values = np.array([black, red, white])
+    assert find_coding(values).values == (black, red, white)
+    coding = find_coding(values, ignore=white)
+    assert coding.values == (black, red) and coding.ids(values).tolist() == [0, 1, 255]
+    named = find_coding(values, [("void", white), ("red", red), ("black", black)], ignore=white)
+    assert named.classes.names == ("red", "black") and named.ids(values).tolist() == [1, 0, 255]
+
+
 def test_names_and_colours():
     coding = find_coding([0, 2], [("sky", None), ("sea", None), ("sand", None)])
     assert coding.classes.names == ("sky", "sea", "sand") and coding.values == (0, 1, 2)
     assert find_coding([0, 255], [("table", None), ("cup", None)]).classes.names == ("table", "cup")
+    assert find_coding([0, 255], [("cup", None)]).classes.names == ("background", "cup")
+    drawn = find_coding([0, 255], [("table", COLOUR + 0x102030), ("cup", COLOUR + 0xFF)]).classes.colours
+    assert drawn == ((16, 32, 48), (0, 0, 255))
     assert find_coding([0, 1, 2], palette=COLOURS).classes.colours[2] == (0, 64, 255)
+    reversed_ = find_coding([0, 1], palette=COLOURS[1::-1])  # whose object may be either
+    assert reversed_.classes.names == ("class 0", "class 1") and reversed_.classes.colours[1] == (0, 0, 0)
     green, blue = COLOUR + 0x00FF00, COLOUR + 0x0000FF
     coloured = find_coding([0, green, blue], [("blue", blue), ("green", green), ("black", COLOUR)])
     assert coloured.ids(np.array([0, green, blue])).tolist() == [2, 1, 0]  # a black mask is read as greyscale
@@ -102,12 +124,27 @@ def test_names_and_colours():
         ([0, COLOUR + 5], [("a", None), ("b", None)], "Masks in colour need a colour for each class, as in: a #80c000"),
         ([0, 255], [(name, None) for name in "abc"], r"2 to 255 classes apart. Received: 1 \(0\)"),
         (range(300), [], "Received: 299 .* and more"),
+        ([*range(0, 255, 9), 255], [], "30 values from 0 to 255 look blurred"),
     ],
 )
 def test_values_that_are_no_classes(found, named, message):
     with pytest.raises(ValueError, match=message) as error:
         find_coding(list(found), named)
     assert isinstance(error.value, UnknownValue) == ("none of" in message)
+
+
+@pytest.mark.parametrize(
+    "found, ignore, message",
+    [([0, COLOUR + 9], 7, "ignore a colour, such as #ffffff. Received: 7"),
+     ([0, 1, 2], COLOUR + 0xFFFFFF, "ignore a whole number. Received: #ffffff")],
+)  # fmt: skip
+def test_values_that_cannot_be_ignored(found, ignore, message):
+    with pytest.raises(ValueError, match=message):
+        find_coding(found, ignore=ignore)
+
+
+def test_many_classes_are_not_taken_for_shades():
+    assert len(find_coding([*range(151), 255]).values) == 151
 
 
 def test_ids_are_saved_with_the_colours_of_their_classes(tmp_path):

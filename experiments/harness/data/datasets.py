@@ -91,26 +91,33 @@ def prepared_folder(data_dir, name):
         name: TFDS name.
 
     Raises:
-        UserError: if there are versions, none of them with `dataset_info.json` and `features.json`.
+        UserError: if there are versions, none of them with `dataset_info.json` and `features.json`, and for a name
+            without a config where several are prepared.
     """
     if not re.fullmatch(r"\w+(/\w[\w.-]*)?", name):
         return None
     base = Path(data_dir) / name
-    folders = [p for pattern in ("*", "*/*") for p in base.glob(pattern) if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+    folders = [p for p in base.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+    if not folders:
+        folders = [p for p in base.glob("*/*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)]
+        configs = sorted({p.parent.name for p in folders})
+        if len(configs) > 1:
+            raise UserError(f"{name} is prepared as {', '.join(configs)}; say which, as in --data {name}/{configs[0]}")
     whole = [p for p in folders if (p / "dataset_info.json").is_file() and (p / "features.json").is_file()]
     if folders and not whole:
         raise _damaged(folders[0], "dataset_info.json or features.json is missing")
     return max(whole, key=lambda p: [int(n) for n in p.name.split(".")], default=None)
 
 
-def load_splits(choice, splits, builtin_examples=None, decoders=None):
+def load_splits(choice, splits, builtin_examples=None, decoders=None, limits=None):
     """Loads the splits of a chosen dataset, downloading and preparing it first if that was the choice.
 
     Args:
         choice: what `choose` returned.
-        splits: split strings by key, such as `{"train": "train", "test": "test[:100]"}`.
+        splits: names of splits by key, such as `{"train": "train", "test": "validation"}`.
         builtin_examples: for built-in data, a function from split string to `tf.data.Dataset`.
         decoders: as in `tfds.load`; `only("file_name")` reads one feature and decodes no image.
+        limits: of a prepared dataset, how many examples to take of the beginning of a split, by key; 0 or none for all.
 
     Returns:
         A `tf.data.Dataset` by key, each of known cardinality and in the order of the files.
@@ -126,10 +133,11 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None):
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     config.options.deterministic = True
     with _quiet():
-        return {
+        loaded = {
             key: builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
             for key, split in splits.items()
         }
+    return {key: dataset.take((limits or {}).get(key) or -1) for key, dataset in loaded.items()}
 
 
 def builder_of(choice):

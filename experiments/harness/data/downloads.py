@@ -28,8 +28,9 @@ def find_download(name):
     for root in spec.submodule_search_locations if spec and dataset.isidentifier() else []:
         for table in (f"datasets/{dataset}/checksums.tsv", f"url_checksums/{dataset}.txt"):
             path = Path(root, table)
-            rows = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
-            files = [(row[0], int(row[1])) for row in rows if len(row) > 2]
+            lines = path.read_text().splitlines() if path.is_file() else []
+            rows = [line.split("\t") if "\t" in line else line.rsplit(" ", 2) for line in lines if line[:1] != "#"]
+            files = [(urllib.parse.quote(row[0], safe="/:?&=%+~"), int(row[1])) for row in rows if len(row) > 2]
             if files:
                 return files[0][0], sum(size for _, size in files)
     return None, 0

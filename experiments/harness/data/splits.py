@@ -41,33 +41,28 @@ class Splits:
         )
 
 
-def limited(names, train_limit, test_limit):
-    """Split strings of the first examples of each split.
-
-    Args:
-        names: TFDS names of splits, by `train`, `test` and, where there is one, `validation`.
-        train_limit, test_limit: how many examples; 0 for all.
-    """
-    limits = {"train": train_limit, "validation": train_limit, "test": test_limit}
-    return {part: f"{name}[:{limits[part]}]" if limits[part] else name for part, name in names.items()}
+def limits(train_limit, test_limit):
+    """How many examples of each split to use at most, 0 for all: as many of `validation` as of `train`."""
+    return {"train": train_limit, "validation": train_limit, "test": test_limit}
 
 
-def load(choice, id_feature, names, held_out=VALIDATION, builtin=None):
+def load(choice, id_feature, names, held_out=VALIDATION, builtin=None, at_most=None):
     """Loads a dataset with the splits `train` and `test`, reads it once, and holds validation examples out.
 
     Args:
         choice: a `datasets.Choice`.
         id_feature: as in `datasets.fingerprint`.
-        names: split strings by `train` and `test`, as `limited` returns them.
+        names: TFDS names of splits by `train` and `test`.
         held_out: validation examples, or their share.
         builtin: draws the examples of a split of built-in data; see `datasets.load_splits`.
+        at_most: what `limits` returned, of data that is not built in.
 
     Returns:
         `(splits, fingerprint)`, as `Splits` takes them.
     """
-    loaded = ids = datasets.load_splits(choice, names, builtin)
+    loaded = ids = datasets.load_splits(choice, names, builtin, limits=at_most)
     if choice.source != "builtin":
-        ids = datasets.load_splits(choice, names, decoders=datasets.only(id_feature))
+        ids = datasets.load_splits(choice, names, decoders=datasets.only(id_feature), limits=at_most)
     fingerprint = datasets.fingerprint(ids, id_feature, choice)
     return hold_out(loaded, held_out, fingerprint["train"]["size"]), fingerprint
 

@@ -5,6 +5,7 @@ on a machine without a display and from any thread. Every picture is written ato
 """
 
 import io
+import math
 import textwrap
 
 import numpy as np
@@ -129,8 +130,12 @@ def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side
     from matplotlib.patches import Patch
 
     captions = any(isinstance(tile, tuple) for row in rows for tile in row)
-    height = (side + 0.17 * captions) * len(rows) + 0.25 + 0.35 * bool(title) + 0.3 * bool(legend)
-    figure = new_figure(side * len(column_titles) + 1.5, height, title)
+    height = (side + 0.17 * captions) * len(rows) + 0.25 + 0.35 * bool(title)
+    width = side * len(column_titles) + 1.5
+    if legend:
+        in_a_line = max(1, min(len(legend), int(width / (0.5 + 0.075 * max(map(len, legend))))))
+        height += 0.1 + 0.2 * math.ceil(len(legend) / in_a_line)
+    figure = new_figure(width, height, title)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0, hspace=0)
     axes = figure.subplots(len(rows), len(column_titles), squeeze=False)
     for row_axes, row, row_title in zip(axes, rows, row_titles, strict=True):
@@ -141,7 +146,7 @@ def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side
         axis.set_title(column_title, fontsize=9)
     if legend:
         handles = [Patch(color=np.array(colour) / 255, label=label) for label, colour in legend.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+        figure.legend(handles=handles, loc="outside lower center", ncols=in_a_line, frameon=False, fontsize=8)
     save_png(figure, path)
 
 

@@ -42,15 +42,19 @@ class Section:
 
 
 def write_summary(results_dir, sections):
-    """Writes `summary.md` from all records under a folder, atomically.
+    """Writes `summary.md`, as `summary` makes it, into the folder of the records, atomically; returns its path."""
+    path = Path(results_dir) / "summary.md"
+    write_atomic(path, summary(results_dir, sections))
+    return path
+
+
+def summary(results_dir, sections):
+    """The summary of all records under a folder, in Markdown.
 
     Args:
-        results_dir: folder that holds the records, at any depth; `summary.md` goes there.
+        results_dir: folder that holds the records, at any depth.
         sections: `{experiment: function}` in the page's order. The functions are `Section.write`. Experiments that have
             records but no function are listed by folder.
-
-    Returns:
-        Path of the page.
 
     Raises:
         UserError: for a record that cannot be read; the message names it.
@@ -65,9 +69,7 @@ def write_summary(results_dir, sections):
             parts.append(sections.get(name, _listing)(records, results_dir))
     if len(parts) == 1:
         parts.append("No records yet.")
-    path = results_dir / "summary.md"
-    write_atomic(path, "\n\n".join(part.strip() for part in parts) + "\n")
-    return path
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _listing(records, results_dir):

@@ -25,7 +25,8 @@ def run_main(main):
     except UserError as error:
         _exit(f"error: {' '.join(str(error).split())}", 2)
     except KeyboardInterrupt:
-        _exit("interrupted: the same command goes on where it stopped", 130)
+        command = "the same command without --force" if "--force" in sys.argv else "the same command"
+        _exit(f"interrupted: {command} goes on where it stopped", 130)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

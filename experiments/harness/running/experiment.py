@@ -15,7 +15,10 @@ from experiments.harness.reporting import report, sections
 from experiments.harness.running import runs
 from experiments.harness.running.checkpoint import Checkpoint
 from experiments.harness.running.clock import Clock
+from experiments.harness.running.errors import UserError
 from experiments.harness.running.training import TrainingDiverged, history_csv, save_model, train
+
+CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass
@@ -121,17 +124,20 @@ class Experiment:
         """
         diverged = []
         with runs.lock(self.folder), datasets.naming_damage(self.choice):
+            if not runs.same_run(self.folder, self.shared, self.configurations):
+                raise UserError(f"{self.folder} was taken by another run meanwhile; give the command again")
             runs.remove_temporary(self.folder)
             left = self.left(force)
             for variant, seed in [m for m in self.configurations if m not in left]:
                 print(f"{variant} seed {seed}: finished, kept")
+                (runs.seed_folder(self.folder, variant, seed) / CHECKPOINT).unlink(missing_ok=True)
             work = sum(self.work(variant) for variant, _ in left)
             clock = Clock(work, f"val_{self.monitor}", self.title, self.unit)
             for variant, seed in left:
                 try:
                     self._train_one(variant, seed, clock, force)
                     if after_model and (variant, seed) != left[-1]:
-                        after_model()
+                        _say_failure(after_model)
                 except TrainingDiverged as error:
                     diverged.append(variant)
                     remedy = "a lower learning rate" if self.machine.precision == "float32" else "--precision float32"
@@ -150,20 +156,22 @@ class Experiment:
         epochs = self.epochs[variant]
         with self.machine.scope():
             training = self.build(variant, seed)
-            checkpoint = Checkpoint(folder / "checkpoint.npz", training.model, [configuration, self.shared, seed])
-            progress = train(
-                training.model,
-                training.data,
-                training.validation,
-                epochs,
-                checkpoint,
-                self.monitor,
-                self.mode,
-                on_epoch=lambda progress: clock.epoch(label, progress, epochs),
-                on_step=lambda epoch, step, steps: clock.step(label, f"{epoch}/{epochs}", step, steps),
-                unit=self.unit,
-            )
-        clock.finish(self.work(variant))
+            checkpoint = Checkpoint(folder / CHECKPOINT, training.model, [configuration, self.shared, seed])
+            try:
+                progress = train(
+                    training.model,
+                    training.data,
+                    training.validation,
+                    epochs,
+                    checkpoint,
+                    self.monitor,
+                    self.mode,
+                    on_epoch=lambda progress: clock.epoch(label, progress, epochs),
+                    on_step=lambda epoch, step, steps: clock.step(label, f"{epoch}/{epochs}", step, steps),
+                    unit=self.unit,
+                )
+            finally:
+                clock.finish(self.work(variant))
         save_model(training.model, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
         model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
         print(f"{label}: scoring on the test split ...", flush=True)
@@ -193,3 +201,11 @@ class Experiment:
             "versions": runs.versions(),
             "hardware": self.machine.record(),
         }
+
+
+def _say_failure(step):
+    """Does what training does not depend on, and goes on where that fails, with a line."""
+    try:
+        step()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)

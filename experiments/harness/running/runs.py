@@ -86,7 +86,7 @@ def choose_run_folder(parent, preset, is_plain, shared, models):
     notices = []
     for name in names:
         folder = Path(parent) / name
-        if not _same_run(folder, shared, models):
+        if not same_run(folder, shared, models):
             continue
         missing = [f for f in model_folders(folder) if (f / RECORD).exists() and not (f / WEIGHTS).exists()]
         if not missing:
@@ -105,7 +105,8 @@ def _seed(folder):
     return folder.name.removeprefix("seed-")
 
 
-def _same_run(run_folder, shared, models):
+def same_run(run_folder, shared, models):
+    """Whether what lies in a run folder is of this run; arguments as of `choose_run_folder`."""
     for folder in model_folders(run_folder):
         found = read_json(folder / CONFIG)
         key = folder.parent.name, int(_seed(folder))
