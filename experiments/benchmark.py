@@ -1,6 +1,6 @@
 """Measures speed and memory as ratios within one run: this project's training against a plain program's.
 
-    python experiments/benchmark.py            # 15 minutes on 2 cores; nothing else should run meanwhile
+    python experiments/benchmark.py            # half an hour on 2 cores; nothing else should run meanwhile
     python experiments/benchmark.py --quick    # a minute or two, small networks
     python experiments/benchmark.py --parts cvae --turns 5
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What to run first on a fresh GPU machine: every script once on JAX, the benchmark, then the two trainings that want a GPU.
+# What to run first on a fresh GPU machine, on JAX: CIFAR-10's control, beside it a U-Net, a conditional VAE and a
+# transformer in their smallest size, then the U-Net matrix, and the benchmark.
 #
 #     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
 #

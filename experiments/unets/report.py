@@ -31,6 +31,8 @@ weights were kept and tested."""
 
 REQUIRED = ("dataset", "run", "variant", "seed", "data.train", "data.validation", "data.test", "test.iou", "command")
 
+DAGGER = "† The tutorial article's recipe: three classes, categorical cross-entropy."
+
 
 def unet_section(records, results_dir):
     """The U-Net section of the summary; arguments, result and error as of `sections.section`."""
@@ -44,6 +46,8 @@ def short_table(records):
         f"{sections.images(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} "
         f"pixels, {config['filters']} filters at the first level; {report.hardware(records[0])}."
     )
+    if any(record["variant"].startswith(TUTORIAL) for record in records):
+        what += f" {DAGGER}"
     return sections.short(main_table(by_variant(records)), records, what, (r["command"] for r in records))
 
 
@@ -52,7 +56,7 @@ def _run(records, folder, results_dir):
     counts = [len(seeds) for seeds in variants.values()]
     notes = [report.spread_note(counts), "Images/s: training images a second of training."]
     if any(name.startswith(TUTORIAL) for name in variants):
-        notes.append("† The tutorial article's recipe.")
+        notes.append(DAGGER)
     if TUTORIAL_KERAS3 in variants:
         notes.append(f"`{TUTORIAL_KERAS3}`: its code unchanged, where Keras 3 lets batch normalization learn.")
     if any(VARIANTS[name].weights for name in variants if name in VARIANTS):
