@@ -57,40 +57,54 @@ class Attention(keras.layers.MultiHeadAttention):
 
     def keys_and_values(self, memory):
         """Keys and values of `(batch, length, width)`, each `(batch, heads, length, width / heads)`."""
-        return heads_first(project(self.key_dense, memory)), heads_first(project(self.value_dense, memory))
+        return heads_of([self.key_dense, self.value_dense], memory)
 
     def attend(self, query, keys, values, mask, scores=False):
         """Attention of `(batch, queries, width)` to kept keys and values under a bool mask `(batch, queries, length)`;
         with `scores`, `(attended, weights)`, where weights are `(batch, heads, queries, length)`."""
-        query = heads_first(project(self.query_dense, query))
+        (query,) = heads_of([self.query_dense], query)
+        return self._attend(query, keys, values, mask, scores)
+
+    def _attend(self, query, keys, values, mask, scores):
         logits = ops.cast(ops.einsum("bnqh,bnkh->bnqk", query, keys), "float32") / math.sqrt(self.key_dim)
         weights = ops.softmax(ops.where(ops.expand_dims(mask, 1), logits, MASKED))
         found = ops.einsum("bnqk,bnkh->bnqh", ops.cast(weights, values.dtype), values)
-        attended = project(self.output_dense, heads_first(found))
+        found = ops.transpose(found, (0, 2, 1, 3))
+        attended = self.output_dense(ops.reshape(found, (1, -1, *found.shape[2:])))  # all tokens as one sentence's
+        attended = ops.reshape(attended, (*ops.shape(found)[:2], attended.shape[-1]))
         return (attended, weights) if scores else attended
 
     def call(self, query, memory, mask, scores=False):
-        """Attention of `(batch, queries, width)` to `(batch, length, width)`; see `attend`."""
-        return self.attend(query, *self.keys_and_values(memory), mask, scores)
+        """Attention of `(batch, queries, width)` to `(batch, length, width)`, or where `memory` is None to itself; see
+        `attend`."""
+        if memory is not None:
+            return self.attend(query, *self.keys_and_values(memory), mask, scores)
+        own = heads_of([self.query_dense, self.key_dense, self.value_dense], query)
+        return self._attend(*own, mask, scores)
 
 
-def heads_first(x):
-    """`(batch, length, heads, size)` as `(batch, heads, length, size)`, and back.
+def heads_of(projections, x):
+    """Several projections of the same tokens, in one matrix product, whose gradient of all weights is one, too.
 
-    Products of heads need them so; done once, they are not transposed in each product, forward and backward.
+    On CPUs, one product of wide matrices takes less time than several of narrow ones. With a batch axis, TensorFlow
+    would compute the gradient of the weights for each sentence and add them up, so all tokens are as one sentence's.
+
+    Args:
+        projections: built `keras.layers.EinsumDense`, whose weights are `(width, heads, size)` and `(heads, size)`.
+        x: `(batch, length, width)`.
+
+    Returns:
+        List of `(batch, heads, length, size)`: products of heads need them so, and none has to transpose them again.
     """
-    return ops.transpose(x, (0, 2, 1, 3))
-
-
-def project(dense, x):
-    """A projection of `(batch, length, ...)` as if all tokens were one sentence's.
-
-    The gradient of its weights is one matrix product then. With a batch axis, TensorFlow computes one for each
-    sentence and adds them up, which takes far more time and memory.
-    """
-    shape = ops.shape(x)
-    projected = dense(ops.reshape(x, (1, -1, *shape[2:])))
-    return ops.reshape(projected, (*shape[:2], *projected.shape[2:]))
+    batch, length, width = ops.shape(x)
+    heads, size = projections[0].kernel.shape[1:]
+    dtype = projections[0].compute_dtype
+    kernels = [ops.reshape(ops.cast(dense.kernel, dtype), (width, -1)) for dense in projections]
+    biases = [ops.reshape(ops.cast(dense.bias, dtype), (-1,)) for dense in projections]
+    x = ops.reshape(ops.cast(x, dtype), (-1, width))
+    projected = ops.matmul(x, ops.concatenate(kernels, axis=1)) + ops.concatenate(biases, axis=0)
+    projected = ops.reshape(projected, (batch, length, len(projections), heads, size))
+    return ops.unstack(ops.transpose(projected, (2, 0, 3, 1, 4)), len(projections))
 
 
 class Block(keras.layers.Layer):
@@ -155,7 +169,7 @@ class EncoderBlock(Block):
 
     def call(self, x, mask, training=False):
         """Float `(batch, length, width)` under a bool mask `(batch, 1, length)`; returns the same shape."""
-        x = self._add(0, x, lambda y: self.attention(y, y, mask), training)
+        x = self._add(0, x, lambda y: self.attention(y, None, mask), training)
         return self._add(1, x, self._feed_forward, training)
 
 
@@ -186,7 +200,7 @@ class DecoderBlock(Block):
                 found.append(y[1])
             return y[0] if scores else y
 
-        x = self._add(0, x, lambda y: self.attention(y, y, mask), training)
+        x = self._add(0, x, lambda y: self.attention(y, None, mask), training)
         x = self._add(2, self._add(1, x, cross, training), self._feed_forward, training)
         return (x, found[0]) if scores else x
 
@@ -209,7 +223,9 @@ class DecoderBlock(Block):
         def self_attention(y):
             y = ops.reshape(y, (-1, 1, self.width))
             here = ops.arange(ops.shape(cache[0])[2])
-            for old, new in zip(cache, self.attention.keys_and_values(y), strict=True):
+            dense = self.attention.key_dense, self.attention.value_dense
+            own = [heads_of([part], y)[0] for part in dense]  # of a few tokens; joining the weights would take longer
+            for old, new in zip(cache, own, strict=True):
                 kept.append(ops.where(ops.reshape(here == position, (1, 1, -1, 1)), new, old))
             mask = ops.reshape(here <= position, (1, 1, -1))
             return ops.reshape(self.attention.attend(y, *kept, mask), shape)

@@ -33,6 +33,8 @@ def test_attention_is_keras_own():
     for found, expected in zip(attention(x, memory, mask, scores=True), reference(x, memory, **options), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(attention(x, memory, mask), reference(x, memory, **options)[0], rtol=1e-5, atol=1e-6)
+    own = reference(x, x, use_causal_mask=True)
+    np.testing.assert_allclose(attention(x, None, causal_mask(3)), own, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])

@@ -274,7 +274,7 @@ def drawn_animal(model, index):
     return (mask & truth).sum() / (mask | truth).sum(), probability.mean()
 
 
-DRAWN = {3: (0.9242, 0.4568), 11: (0.9310, 0.4301)}
+DRAWN = {6: (0.8811, 0.2298), 15: (0.8087, 0.4641)}
 """What the included weights say of two of them, which are no photos. Bfloat16 moves it by 0.0015 at most."""
 
 
@@ -287,7 +287,7 @@ def test_permuted_weights_are_refused_and_would_find_other_animals(tmp_path, mon
     model = load_model()
     kernel = next(variable for variable in model.weights if variable.path.endswith("decoder5_conv2/kernel"))
     kernel.assign(np.asarray(kernel)[..., ::-1])
-    assert drawn_animal(model, 11) != pytest.approx(DRAWN[11], abs=0.1)
+    assert drawn_animal(model, 6) != pytest.approx(DRAWN[6], abs=0.1)
     model.save(tmp_path / "pets.keras")
     (tmp_path / "pets.json").write_bytes(WEIGHTS.with_suffix(".json").read_bytes())
     load_model(tmp_path / "pets.keras")  # a model of one's own
