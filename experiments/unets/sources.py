@@ -3,6 +3,7 @@
 `choose` runs before TensorFlow is imported, and `load` after it.
 """
 
+import argparse
 import re
 from dataclasses import dataclass
 
@@ -54,6 +55,8 @@ def _value(text):
     """A value of masks, a whole number or a colour, as `tfseg.masks.read_mask` returns it."""
     if re.fullmatch("#[0-9a-fA-F]{6}", text):
         return COLOUR + int(text[1:], 16)
+    if text.startswith("#"):
+        raise argparse.ArgumentTypeError(f"must be a whole number, or a colour such as #ffffff, received {text}")
     return runs.whole(0)(text)
 
 

@@ -25,6 +25,7 @@ SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
         (["--presett", "smoke"], "unrecognized arguments: --presett smoke (did you mean --preset?)"),
         (["--data-di=/data"], "unrecognized arguments: --data-di=/data"),  # an abbreviation would end up in records
         (["--ignore", "-1"], "argument --ignore: must be at least 0, received -1"),
+        (["--ignore", "#zz"], "argument --ignore: must be a whole number, or a colour such as #ffffff, received #zz"),
         (["--target", "ids"], "argument --target: invalid choice: 'ids'"),
         (["--epochs", "two"], "argument --epochs: must be a whole number, received two"),
         (["--epochs", "0"], "argument --epochs: must be at least 1, received 0"),
