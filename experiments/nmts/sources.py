@@ -41,8 +41,12 @@ def choose(requested, data_dir=None):
         if find(name, folder):
             return Choice(name, "files", str(folder), f"Data: {name}, in {folder}.")
         prepared = datasets.default_folder(data_dir)
-        if datasets.prepared_folder(prepared, name):
-            return Choice(name, "prepared", str(prepared), f"Data: {name}, prepared in {prepared}.")
+        try:
+            if datasets.prepared_folder(prepared, name):
+                return Choice(name, "prepared", str(prepared), f"Data: {name}, prepared in {prepared}.")
+        except UserError:  # damaged, or of several configs
+            if requested != "auto":
+                raise
     lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
     remedy = (
         "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr, or a folder NAME with train.en, "

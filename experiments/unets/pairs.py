@@ -104,7 +104,7 @@ def _coding(folder, pairs, found, ignore):
     masks = [mask for _, mask in pairs]
     palette = _common_palette(masks, found)
     files = [(mask, values) for mask, (values, _) in zip(masks, found, strict=True)]
-    if len(named) <= 2 and ignore == IGNORE:
+    if palette is None and len(named) <= 2 and ignore == IGNORE:
         _refuse_two_ways(files)
     if not named and ignore == IGNORE:
         _refuse_strays(files)

@@ -83,6 +83,19 @@ def test_what_tfds_has_prepared_is_read(tmp_path, monkeypatch, nested):
     ]
 
 
+def test_auto_passes_over_what_it_cannot_choose_between(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    for config in ("de-en", "en-fr"):
+        folder = tmp_path / "opus_books" / config / "1.0.0"
+        folder.mkdir(parents=True)
+        for name in ("dataset_info.json", "features.json"):
+            (folder / name).write_text("{}")
+    assert sources.choose("auto").name == "numbers"
+    assert sources.choose("opus_books/en-fr").source == "prepared"
+    with pytest.raises(UserError, match="opus_books is prepared as de-en, en-fr; say which"):
+        sources.choose("opus_books")
+
+
 def test_a_tfds_dataset_of_other_languages_is_refused(tmp_path):
     prepare(tmp_path, [("number", "Zahl")], languages=("en", "de"))
     with pytest.raises(UserError, match="books has de, en; it needs en and fr"):
