@@ -10,7 +10,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 results=${1:-results}
 logs=$results/gpu_check
-mkdir -p "$logs"
+mkdir -p "$logs" 2>/dev/null || { echo "error: can't write to $results; name another folder" >&2; exit 2; }
 export KERAS_BACKEND=jax XLA_PYTHON_CLIENT_PREALLOCATE=false PYTHONUNBUFFERED=1
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$logs/compiled}
 python=${PYTHON:-python}

@@ -29,7 +29,7 @@ def _cross_entropies(labels, logits, smoothing):
     """The smoothed and the plain cross-entropy of all tokens, float32 `(2, batch, length)`.
 
     Their gradients are in closed form: softmax less target. Composed of elementwise operations, which each read and
-    write logits of the whole vocabulary, forward and backward take three times as long on CPUs.
+    write logits of the whole vocabulary, forward and backward take much longer on CPUs.
     """
     words, of_labels = logits.shape[-1], ops.expand_dims(ops.cast(labels, "int32"), -1)
 

@@ -37,6 +37,7 @@ def choose(requested, data_dir=None):
     if requested == BUILTIN:
         return Choice(BUILTIN, "builtin", None, f"Data: {BUILTIN}, drawn by this program.")
     folder = Path(data_dir or os.environ.get(FOLDER) or "~/translation_data").expanduser().resolve()
+    passed_over = ""
     for name in KNOWN if requested == "auto" else (requested,):
         if find(name, folder):
             return Choice(name, "files", str(folder), f"Data: {name}, in {folder}.")
@@ -44,9 +45,10 @@ def choose(requested, data_dir=None):
         try:
             if datasets.prepared_folder(prepared, name):
                 return Choice(name, "prepared", str(prepared), f"Data: {name}, prepared in {prepared}.")
-        except UserError:  # damaged, or of several configs
+        except UserError as error:  # damaged, or of several configs
             if requested != "auto":
                 raise
+            passed_over += f" ({error})"
     lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
     remedy = (
         "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr, or a folder NAME with train.en, "
@@ -54,7 +56,7 @@ def choose(requested, data_dir=None):
     )
     if requested != "auto":
         raise UserError(f"{lack}; {remedy}, or use --data {BUILTIN}")
-    return Choice(BUILTIN, "builtin", None, f"Data: {BUILTIN}, because {lack}. For others, {remedy}.")
+    return Choice(BUILTIN, "builtin", None, f"Data: {BUILTIN}, because {lack}{passed_over}. For others, {remedy}.")
 
 
 def find(name, folder):

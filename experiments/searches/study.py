@@ -148,7 +148,7 @@ class Study:
     def _train(self, label, fields, epochs, folder):
         training = self.task.build(fields, epochs)
         checkpoint = Checkpoint(folder / CHECKPOINT, training.model, [self.tag, fields, epochs])
-        progress = train(
+        parts = (
             training.model,
             training.data,
             training.validation,
@@ -156,9 +156,8 @@ class Study:
             checkpoint,
             self.task.monitor,
             self.task.mode,
-            on_epoch=lambda progress: self.clock.epoch(label, progress, epochs),
-            on_step=lambda epoch, step, steps: self.clock.step(label, f"{epoch}/{epochs}", step, steps),
         )
+        progress = train(*parts, **self.clock.callbacks(label, epochs))
         if not np.isfinite(progress.best):
             raise TrainingDiverged(f"the {self.task.title} is {progress.best}")
         return {

@@ -21,7 +21,7 @@ def by_variant(records):
 LINES = {
     "bce": ("cross-entropy solid", "-"),
     "dice": ("Dice dashed", "--"),
-    "bce_dice": ("sum of both dotted", ":"),
+    "bce_dice": ("cross-entropy + Dice dotted", ":"),
 }
 """How the curves of a loss are named and drawn; they don't compare with those of another loss."""
 

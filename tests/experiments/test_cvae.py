@@ -8,6 +8,7 @@ import pytest
 
 from experiments import cvae
 from experiments.cvae import overrides, parse_arguments
+from experiments.cvaes import recipes
 from experiments.cvaes import recipes as cvae_recipes
 from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, MODELS, PRESETS, make_recipe
 from experiments.harness.running.errors import UserError
@@ -229,6 +230,15 @@ def test_models_of_cifar10_are_what_their_names_say():
 def test_shares_lie_below_one(name):
     with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 0\.9999\]. Received: {name}=1"):
         make_recipe("glyphs", "standard", "smoke", {name: 1})
+
+
+def test_names_are_the_librarys_own():
+    from tfcvae import adversary, networks
+
+    assert set(recipes.ADVERSARIES) == set(adversary.ADVERSARIES)
+    assert set(recipes.NETWORKS) == set(networks.NETWORKS)
+    deep = [name for name, size in networks.NETWORKS.items() if len(size.channels) == 4]
+    assert list(recipes.THREE_HALVINGS) == deep
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -90,7 +90,8 @@ def test_auto_passes_over_what_it_cannot_choose_between(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         for name in ("dataset_info.json", "features.json"):
             (folder / name).write_text("{}")
-    assert sources.choose("auto").name == "numbers"
+    choice = sources.choose("auto")
+    assert choice.name == "numbers" and "(opus_books is prepared as de-en, en-fr; say which" in choice.notice
     assert sources.choose("opus_books/en-fr").source == "prepared"
     with pytest.raises(UserError, match="opus_books is prepared as de-en, en-fr; say which"):
         sources.choose("opus_books")

@@ -72,6 +72,13 @@ def test_input_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
     assert {path.name for path in tmp_path.iterdir()} == set(files)
 
 
+def test_an_encoder_halves_as_often_as_the_librarys():
+    from experiments.unets import recipes
+    from tfseg import encoders
+
+    assert recipes.ENCODER_DEPTH == encoders.ENCODER_DEPTH
+
+
 def test_weights_that_are_not_installed(monkeypatch):
     monkeypatch.setattr(run_unet_matrix.importlib.util, "find_spec", lambda name: None)
     run_unet_matrix.check_weights([*MATRIX, "scratch-tr-bce_dice", "tuned"])

@@ -51,6 +51,13 @@ class Clock:
             flush=True,
         )
 
+    def callbacks(self, label, epochs):
+        """What `harness.running.training.train` calls with its progress, as keyword arguments."""
+        return {
+            "on_epoch": lambda progress: self.epoch(label, progress, epochs),
+            "on_step": lambda epoch, step, steps: self.step(label, f"{epoch}/{epochs}", step, steps),
+        }
+
     def finish(self, images):
         """Takes a finished model's images off what is left."""
         if self.images_left is not None:

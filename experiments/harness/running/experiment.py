@@ -158,18 +158,8 @@ class Experiment:
             training = self.build(variant, seed)
             checkpoint = Checkpoint(folder / CHECKPOINT, training.model, [configuration, self.shared, seed])
             try:
-                progress = train(
-                    training.model,
-                    training.data,
-                    training.validation,
-                    epochs,
-                    checkpoint,
-                    self.monitor,
-                    self.mode,
-                    on_epoch=lambda progress: clock.epoch(label, progress, epochs),
-                    on_step=lambda epoch, step, steps: clock.step(label, f"{epoch}/{epochs}", step, steps),
-                    unit=self.unit,
-                )
+                parts = training.model, training.data, training.validation, epochs, checkpoint, self.monitor, self.mode
+                progress = train(*parts, unit=self.unit, **clock.callbacks(label, epochs))
             finally:
                 clock.finish(self.work(variant))
         save_model(training.model, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
