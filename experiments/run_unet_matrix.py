@@ -88,9 +88,10 @@ def check_recipes(args, options):
                 recipe = make_recipe(preset, variant, options)
             except ValueError as error:
                 raise UserError(f"--hparams {args.hparams}: {error}") from None
-            if recipe.variant.network == ENCODER and recipe.depth > ENCODER_DEPTH:
+            deepest = ENCODER_DEPTH + 1 - recipe.encoder_scale
+            if recipe.variant.network == ENCODER and recipe.depth > deepest:
                 raise UserError(
-                    f"--hparams {args.hparams}: depth must be at most {ENCODER_DEPTH} for {variant}, whose encoder "
+                    f"--hparams {args.hparams}: depth must be at most {deepest} for {variant}, whose encoder "
                     f"halves an image so often. Received: {recipe.depth}"
                 )
             if recipe.image_size % 2**recipe.depth:

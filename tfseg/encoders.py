@@ -27,7 +27,7 @@ ENCODERS.register("efficientnet-lite0")(efficientnet_lite0)
 BACKBONES = tuple(name for name, entry in vars(keras.applications).items() if inspect.isfunction(entry))
 
 
-def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=False):
+def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=False, scale=1):
     """Applies an encoder.
 
     Args:
@@ -38,9 +38,10 @@ def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=Fa
         fixed_statistics: keep the batch normalization's mean and variance as they are in the weights, and train scale
             and offset alone: for batches that are too small to estimate them.
         synchronized: take batch statistics over all replicas of `tf.distribute`.
+        scale: whole number; the encoder sees the image at so many times its size, resized bilinearly.
 
     Returns:
-        List of feature maps; the first has half the image's size. `None` for a resolution that the encoder skips.
+        List of feature maps; the first has half the size that the encoder sees. `None` for a resolution that it skips.
 
     Raises:
         ValueError: for an unknown encoder, an image of other than three channels, and weights that can't be had.
@@ -48,6 +49,9 @@ def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=Fa
     """
     if image.shape[-1] != 3:
         raise ValueError(f"an encoder takes images of 3 channels, RGB. Received: {image.shape[-1]}")
+    if scale != 1:
+        enlarge = layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name=f"{PREFIX}enlarged")
+        image = enlarge(image)
     if encoder in ENCODERS:
         features = ENCODERS[encoder](image, weights)
     elif encoder in BACKBONES:

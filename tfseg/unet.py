@@ -24,6 +24,7 @@ def build_unet(
     dropout=0.0,
     encoder=None,
     encoder_weights=None,
+    encoder_scale=1,
     fixed_statistics=False,
     name="unet",
 ):
@@ -46,6 +47,9 @@ def build_unet(
         encoder: a ready-made way down instead of double convolutions: `"efficientnet-lite0"` or the name of a
             `keras.applications` backbone, for RGB; see `tfseg.encoders.encode`.
         encoder_weights: `None` for random ones, `"imagenet"`, or the path of a file; likewise.
+        encoder_scale: 2 shows the encoder the image at twice its size, resized bilinearly. ImageNet's weights know
+            objects at 224 pixels; a small image costs four times as much then, and is segmented better. The encoder
+            halves the resolution one time fewer than it would.
         fixed_statistics: keep the mean and variance of the encoder's batch normalization as they are; likewise.
         name: the model's name.
 
@@ -53,8 +57,8 @@ def build_unet(
         A `keras.Model` from `(batch, height, width, channels)` to float32 logits `(batch, height, width, classes)`.
 
     Raises:
-        ValueError: for a size that `2**depth` does not divide, a count below 1, an unknown block, normalization or
-            encoder, and weights that can't be had.
+        ValueError: for a size that `2**depth` does not divide, a count below 1, an unknown block, normalization,
+            encoder or scale, and weights that can't be had.
 
     Example:
 
@@ -64,16 +68,19 @@ def build_unet(
     >>> model = build_unet((128, 128, 3), filters=16, encoder="efficientnet-lite0", encoder_weights="imagenet")
     """
     if depth is None:
-        depth = 4 if encoder is None else ENCODER_DEPTH
-    _check(input_shape, classes, filters, depth, dropout)
+        depth = 4 if encoder is None else ENCODER_DEPTH + 1 - encoder_scale
+    _check(input_shape, classes, filters, depth, dropout, encoder_scale)
     down_block, up_block = DOWN_BLOCKS[down], UP_BLOCKS[up]
 
     inputs = keras.Input(input_shape, name="image")
     if encoder is None:
         skips, x = _way_down(inputs, filters, depth, down_block, normalization, dropout)
     else:
-        features = encode(inputs, encoder, encoder_weights, fixed_statistics, normalization == "sync_batch")[:depth]
-        skips, x = _way_down_of(features, inputs, filters, depth, normalization, dropout)
+        synchronized = normalization == "sync_batch"
+        features = encode(inputs, encoder, encoder_weights, fixed_statistics, synchronized, encoder_scale)
+        if encoder_scale == 1:  # its first feature map has half the image's size
+            features = [double_conv(inputs, filters, normalization, name="detail"), *features]
+        skips, x = _way_down_of(features, depth, dropout)
 
     for level in reversed(range(depth)):
         x = up_block(x, filters * 2**level, normalization, name=f"up{level + 1}")
@@ -96,22 +103,24 @@ def _way_down(x, filters, depth, down_block, normalization, dropout):
     return skips, double_conv(x, filters * 2**depth, normalization, dropout, name="bottleneck")
 
 
-def _way_down_of(features, image, filters, depth, normalization, dropout):
-    """As `_way_down`, from an encoder's feature maps; a double convolution of the image is the finest skip."""
-    if len(features) < depth or features[-1] is None:
+def _way_down_of(features, depth, dropout):
+    """As `_way_down`, from feature maps; the first has the image's size."""
+    if len(features) <= depth or features[depth] is None:
         raise ValueError(f"depth must be a number of halvings that the encoder does. Received: depth={depth}")
-    *finer, x = features
+    *skips, x = features[: depth + 1]
     if dropout:
         x = layers.Dropout(dropout, name="bottleneck_dropout")(x)
-    return [double_conv(image, filters, normalization, name="detail"), *finer], x
+    return skips, x
 
 
-def _check(input_shape, classes, filters, depth, dropout):
+def _check(input_shape, classes, filters, depth, dropout, encoder_scale):
     for label, value in (("classes", classes), ("filters", filters), ("depth", depth)):
         if int(value) != value or value < 1:
             raise ValueError(f"{label} must be a whole number of at least 1. Received: {label}={value!r}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1). Received: dropout={dropout!r}")
+    if encoder_scale not in (1, 2):
+        raise ValueError(f"encoder_scale must be 1 or 2. Received: encoder_scale={encoder_scale!r}")
     height, width, _ = input_shape
     if (height is None) != (width is None):
         raise ValueError(f"height and width must both be known, or neither. Received: input_shape={input_shape}")

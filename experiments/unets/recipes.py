@@ -56,7 +56,7 @@ VARIANTS = {
 MATRIX = ("mp-tr-bce", "mp-tr-dice", "strconv-tr-bce", "strconv-ups-dice")
 
 
-LATER = {"weights": None, "encoder_rate": 1.0, "ema": 0.0}
+LATER = {"weights": None, "encoder_rate": 1.0, "encoder_scale": 1, "ema": 0.0}
 """Fields that came after the first records, with values that change nothing. A record has them where they differ."""
 
 
@@ -86,6 +86,7 @@ class Recipe:
     encoder_rate: float = setting(
         1.0, "of the rate for an encoder, which then has no weight decay; 1 for the same of both"
     )
+    encoder_scale: int = setting(1, "times the image's size that an encoder sees: 1 or 2", 1, most=2)
     ema: float = setting(0.99, "momentum of the averaged weights; 0 for none", most=0.9999)
     augmentation: float = setting(1.5, "strength of `tfseg.data.augment`; 0 for none")
     train_limit: int = setting(0, "use only so many examples of the train split; 0 for all")
@@ -146,6 +147,8 @@ def make_recipe(preset, variant, overrides):
         overrides = {name: value for name, value in overrides.items() if name == "image_size"}
     elif recipe.variant.network == ENCODER and preset != "smoke":
         recipe = replace(recipe, **_ENCODER, **(_PRETRAINED if recipe.variant.weights else {}))
+        if overrides.get("image_size", recipe.image_size) <= 128:
+            recipe = replace(recipe, **_ENLARGED)
     return replace(recipe, **overrides)
 
 
@@ -162,4 +165,5 @@ _TUTORIAL = {
 }
 _TUTORIAL_SIZE = {"filters": 32, "batch_size": 32, "epochs": 20}
 _ENCODER = {"depth": 5, "filters": 16}
+_ENLARGED = {"encoder_scale": 2, "depth": 4}
 _PRETRAINED = {"learning_rate": 2e-3, "encoder_rate": 0.2, "ema": 0.98}

@@ -59,7 +59,7 @@ def _network(recipe, channels, normalization):
         return build_tutorial_unet(shape, recipe.filters, channels, learn_statistics=parts.network != TUTORIAL)
     way_down = {"down": parts.down}
     if parts.network == ENCODER:
-        way_down = {"encoder": parts.down, "encoder_weights": parts.weights}
+        way_down = {"encoder": parts.down, "encoder_weights": parts.weights, "encoder_scale": recipe.encoder_scale}
     return build_unet(
         shape,
         channels,

@@ -64,9 +64,15 @@ def test_the_pretrained_network_and_the_same_from_scratch(preset):
     pretrained, scratch = (
         make_recipe(preset, f"{name}-tr-bce_dice", {}).record() for name in ("pretrained", "scratch")
     )
-    assert pretrained["depth"] == 5 and pretrained["filters"] == 16
+    assert pretrained["filters"] == 16
     differing = {name for name in pretrained | scratch if pretrained.get(name) != scratch.get(name)}
     assert differing == {"weights", "learning_rate", "encoder_rate", "ema"}
+
+
+@pytest.mark.parametrize("size, scale, depth", [(96, 2, 4), (128, 2, 4), (160, 1, 5), (256, 1, 5)])
+def test_an_encoder_sees_small_images_enlarged(size, scale, depth):
+    recipe = make_recipe("cpu", "scratch-tr-bce_dice", {"image_size": size})
+    assert (recipe.encoder_scale, recipe.depth) == (scale, depth)
 
 
 def test_records_leave_out_later_fields_that_change_nothing():

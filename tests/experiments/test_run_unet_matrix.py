@@ -52,7 +52,7 @@ TUTORIAL = ["--variants", "mp-tr-bce", "tutorial", "--preset", "smoke"]
         (["--variants", "tuned"], "--variants tuned takes blocks and loss from --hparams FILE, such as a search's"),
         (["--variants", "tuned", "--hparams", "file"], "--variants tuned needs down, up and loss; --hparams file"),
         (["--data", "shapes", "--hparams", "ids"], "--hparams: target must be one of foreground, pet, trimap for sha"),
-        (["--variants", "scratch-tr-bce_dice", "--hparams", "deep"], "--hparams deep: depth must be at most 5 for "),
+        (["--variants", "scratch-tr-bce_dice", "--hparams", "deep"], "--hparams deep: depth must be at most 4 for "),
         (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "cats"], "unknown dataset 'cats': no folder here, nor prepared in "),
         (["--data", "./cats"], "--data ./cats is not a folder"),
@@ -62,7 +62,7 @@ TUTORIAL = ["--variants", "mp-tr-bce", "tutorial", "--preset", "smoke"]
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
 def test_input_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
-    files = {"file": '{"down": "strided"}', "ids": '{"target": "ids"}', "deep": '{"depth": 6}'}
+    files = {"file": '{"down": "strided"}', "ids": '{"target": "ids"}', "deep": '{"depth": 5}'}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)

@@ -158,6 +158,27 @@ def test_unet_on_an_encoder_has_its_features_as_skips(unet, tmp_path):
     assert np.array_equal(unet(pattern(32, 64)), again(pattern(32, 64)))
 
 
+def test_an_enlarged_image_has_the_features_of_one_that_was_resized_before():
+    unet = build_unet((16, 32, 3), filters=4, encoder=LITE0, encoder_scale=2)
+    skips = [unet.get_layer(f"skip{level + 1}").input[0] for level in range(4)]
+    assert [skip.shape[1:] for skip in skips] == [(16 // 2**n, 32 // 2**n, c) for n, c in enumerate(CHANNELS[:4])]
+    enlarged = keras.Input((32, 64, 3))
+    encoder = keras.Model(enlarged, encode(enlarged, LITE0))
+    for layer in encoder.layers[1:]:
+        layer.set_weights(unet.get_layer(layer.name).get_weights())
+    # a pixel between two, at a quarter of their distance, is 3/4 of the nearer and 1/4 of the farther one
+    image = pattern(16, 32)
+    padded = np.pad(image[0], [(1, 1), (1, 1), (0, 0)], "edge")
+    near, far = padded[1:-1], 0.25 * np.stack([padded[:-2], padded[2:]], 1)
+    rows = (0.75 * near[:, None] + far).reshape(32, 34, 3)
+    near, far = rows[:, 1:-1], 0.25 * np.stack([rows[:, :-2], rows[:, 2:]], 2)
+    resized = (0.75 * near[:, :, None] + far).reshape(1, 32, 64, 3)
+    expected = encoder(resized)
+    found = keras.Model(unet.input, skips)(image)
+    for mine, other in zip(found, expected, strict=False):
+        assert np.asarray(mine) == pytest.approx(np.asarray(other), abs=1e-3)
+
+
 def test_fixed_statistics_stay_while_scale_and_offset_are_trained():
     unet = build_unet((8, 8, 3), filters=2, depth=2, encoder=LITE0, fixed_statistics=True)
     norm = unet.get_layer("encoder_block2_project_norm")
@@ -176,3 +197,7 @@ def test_fewer_halvings_than_the_encoder_does_and_synchronized_statistics():
     assert "encoder_block3_expand_conv" not in [layer.name for layer in model.layers]
     with pytest.raises(ValueError, match="a number of halvings that the encoder does. Received: depth=6"):
         build_unet((64, 64, 3), filters=2, depth=6, encoder=LITE0)
+    with pytest.raises(ValueError, match="a number of halvings that the encoder does. Received: depth=5"):
+        build_unet((64, 64, 3), filters=2, depth=5, encoder=LITE0, encoder_scale=2)
+    with pytest.raises(ValueError, match="encoder_scale must be 1 or 2. Received: encoder_scale=3"):
+        build_unet((64, 64, 3), filters=2, encoder=LITE0, encoder_scale=3)
