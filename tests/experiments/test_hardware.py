@@ -14,13 +14,15 @@ from experiments.harness.running.hardware import ONEDNN
 ROOT = Path(__file__).parents[2]
 
 PLAIN_X86 = """processor\t: 0
+vendor_id\t: GenuineIntel
 model name\t: Intel(R) Xeon(R) CPU @ 2.20GHz
 flags\t\t: fpu sse2 avx2 avx512f avx512_vnni
 vmx flags\t: vnmi amx_bf16
 bugs\t\t: spectre_v1
 """
 X86 = PLAIN_X86.replace("avx512_vnni", "avx512_vnni avx512_bf16")
-AMX = PLAIN_X86.replace("avx512_vnni", "amx_bf16 amx_tile")
+AMD = X86.replace("GenuineIntel", "AuthenticAMD").replace("Intel(R) Xeon(R) CPU @ 2.20GHz", "AMD EPYC")
+AMX = X86.replace("avx512_bf16", "avx512_bf16 amx_bf16 amx_tile")
 ARM = "processor\t: 0\nFeatures\t: fp asimd i8mm bf16\nCPU implementer\t: 0x41\n"
 PLAIN_ARM = "processor\t: 0\nFeatures\t: fp asimd ebf16x\n"
 
@@ -39,15 +41,22 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "cpuinfo, expected",
-    [(X86, True), (AMX, True), (ARM, True), (PLAIN_X86, False), (PLAIN_ARM, False), ("", False)],
-    ids=["avx512", "amx", "arm", "plain x86", "plain arm", "unknown"],
+    "cpuinfo, has, gains",
+    [
+        pytest.param(AMD, True, True, id="amd"),
+        pytest.param(AMX, True, True, id="amx"),
+        pytest.param(ARM, True, True, id="arm"),
+        pytest.param(X86, True, False, id="intel without amx"),
+        pytest.param(PLAIN_X86, False, False, id="plain x86"),
+        pytest.param(PLAIN_ARM, False, False, id="plain arm"),
+        pytest.param("", False, False, id="unknown"),
+    ],
 )
-def test_bfloat16_is_read_off_the_processors_flags(machine, cpuinfo, expected):
+def test_bfloat16_is_read_off_the_processors_flags(machine, cpuinfo, has, gains):
     machine(cpuinfo)
-    assert hardware.cpu_has_bfloat16() is expected
+    assert (hardware.cpu_has_bfloat16(), hardware.cpu_gains_from_bfloat16()) == (has, gains)
     decision = hardware.decide()
-    assert decision.precision == ("mixed_bfloat16" if expected else "float32")
+    assert decision.precision == ("mixed_bfloat16" if gains else "float32")
     assert keras.mixed_precision.dtype_policy().name == decision.precision
     assert (decision.device, decision.gpus, decision.xla) == ("CPU", 0, False)
     assert decision.name and decision.cores == len(os.sched_getaffinity(0))

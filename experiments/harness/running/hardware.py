@@ -164,9 +164,9 @@ def decide(precision="auto", strategy="none"):
     """Looks at the machine, sets Keras's global dtype policy and returns the `Hardware`.
 
     Args:
-        precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware computes in it natively:
-            `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs with bfloat16 instructions,
-            `mixed_float16` on older GPUs from 7.0, `float32` elsewhere.
+        precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware is faster in it:
+            `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs that gain from it, `mixed_float16` on
+            older GPUs from 7.0, `float32` elsewhere.
         strategy: a name in `STRATEGIES`.
 
     Raises:
@@ -182,10 +182,10 @@ def decide(precision="auto", strategy="none"):
         policy, reason = precision, "as asked"
     elif gpus:
         policy, reason = _gpu_precision(min(capability for _, capability in gpus))
-    elif cpu_has_bfloat16():
+    elif cpu_gains_from_bfloat16():
         policy, reason = "mixed_bfloat16", "this CPU computes in bfloat16"
     else:
-        policy, reason = "float32", "this CPU has no bfloat16 instructions"
+        policy, reason = "float32", "this CPU would gain nothing from bfloat16"
     keras.mixed_precision.set_global_policy(policy)
     name = gpus[0][0] if gpus else cpu_name()
     replicas = _replicas(backend) if strategy == "mirrored" else 1
@@ -259,8 +259,23 @@ def cpu_name():
 
 def cpu_has_bfloat16():
     """Whether the CPU has bfloat16 instructions (x86: AVX-512 BF16 or AMX; Arm: BF16)."""
-    flags = {word for line in _cpuinfo() if line.startswith(("flags", "Features")) for word in line.split()}
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    return bool(_cpu_words("flags", "Features") & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def cpu_gains_from_bfloat16():
+    """Whether the CPU multiplies bfloat16 faster than float32.
+
+    Intel's do so by AMX, which virtual machines may hide, and not by AVX-512 BF16; all others that have it do.
+    """
+    if "GenuineIntel" in _cpu_words("vendor_id"):
+        return "amx_bf16" in _cpu_words("flags")
+    return cpu_has_bfloat16()
+
+
+def _cpu_words(*names):
+    """The words that the system says of the CPU under these names."""
+    fields = [line.partition(":") for line in _cpuinfo()]
+    return {word for name, _, value in fields if name.strip() in names for word in value.split()}
 
 
 def _cpuinfo():
