@@ -132,9 +132,9 @@ def make_rows(workload, sizes, precisions, machine):
     rows = [Row(workload, "plain", "float32", xla) for xla in plain]
     rows += [Row(workload, "project", *each, default=each == own) for each in project]
     if sizes.peer and workload == "unet":
-        half = "mixed_bfloat16" if "mixed_bfloat16" in precisions else "float32"
-        peers = [(half, "compile"), *[(each, "eager") for each in dict.fromkeys((half, "float32"))]]
-        rows += [Row(workload, sizes.peer, *each) for each in peers[: 3 if sizes.settings == "all" else 1]]
+        loops = ("compile", "eager") if sizes.settings == "all" else ("compile",)
+        both = [each for each in ("mixed_bfloat16", "float32") if each in precisions]
+        rows += [Row(workload, sizes.peer, precision, loop) for loop in loops for precision in both]
     return rows
 
 

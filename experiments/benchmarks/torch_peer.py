@@ -1,7 +1,8 @@
 """The U-Net of the matrix in PyTorch, a row of its own where PyTorch is installed (`benchmark.py --peer torch`).
 
 As PyTorch trains it fastest: channels last, bfloat16 by `torch.autocast`, `torch.compile`, a fused AdamW, no metrics.
-Its training step is timed on one batch that stays on the device. Imports no TensorFlow.
+Rows without bfloat16 or without the compiler show what these gain. The step is timed on one batch that stays on
+the device. Imports no TensorFlow.
 """
 
 import time

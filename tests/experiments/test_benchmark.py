@@ -125,8 +125,8 @@ def test_under_jax_xla_is_always_on_and_a_peer_is_a_row_of_the_unet_alone():
     jax = CPU | {"backend": "jax", "xla": True}
     rows = make("unet", "all", ["float32", "mixed_bfloat16"], jax, "torch")
     project = [("project", "float32", True), ("project", "mixed_bfloat16", True)]
-    eager = [("torch", "mixed_bfloat16", "eager"), ("torch", "float32", "eager")]
-    assert settings(rows) == [("plain", "float32", "auto"), *project, ("torch", "mixed_bfloat16", "compile"), *eager]
+    loops = [("torch", half, loop) for loop in ("compile", "eager") for half in ("mixed_bfloat16", "float32")]
+    assert settings(rows) == [("plain", "float32", "auto"), *project, *loops]
     assert rows[3].measures == ("step",) and str(rows[3]) == "unet, torch loop, mixed_bfloat16, compile"
     assert settings(make("unet", "default", ["float32"], CPU, "torch"))[2:] == [("torch", "float32", "compile")]
     assert "torch" not in {row.loop for row in make("cvae-mnist", "all", ["float32"], CPU, "torch")}
