@@ -157,11 +157,14 @@ def native_precisions(device, capability=(0, 0), bfloat16=False):
 def folder_name(machine, sizes):
     """Where a machine's record lies: its name, and a tag where the command was not the plain one.
 
+    CPUs with and without bfloat16 can have the same name, and so two folders.
+
     Args:
-        machine: dictionary with `device`, `name`, `cores` and `backend`.
+        machine: dictionary with `device`, `name`, `cores`, `precision` and `backend`.
         sizes: a `Sizes`; a peer, which adds rows and changes none, makes no difference.
     """
     name = re.sub(r"\W+", "-", f"{machine['device']} {machine['name']} {machine['cores']} cores".lower()).strip("-")
+    name += "-bfloat16" * (machine["device"] == "CPU" and machine["precision"] == "mixed_bfloat16")
     name += "-jax" * (machine["backend"] == "jax")
     sizes, plain = replace(sizes, peer=None), make_sizes(machine["device"])
     if sizes == plain:

@@ -1,5 +1,6 @@
 """What the records of the benchmark say: `benchmark.md`, a section a machine, and a table in the summary."""
 
+import re
 from pathlib import Path
 
 from experiments.benchmarks.decoding import tell_decoding
@@ -87,11 +88,11 @@ def write_page(results_dir):
 
 def machine(record):
     """What a record's machine is called, with the folder's tag where the command was not the plain one."""
-    known, folder = record["hardware"], record["folder"].rsplit("/", 1)[-1]
+    known, tag = record["hardware"], re.search(r"-([0-9a-f]{6}|quick)$", record["folder"])
     count = f"{known['gpus']} x " if known["gpus"] > 1 else ""
     backend = ", Keras on JAX" * (known.get("backend") == "jax")
-    tag = "" if folder.endswith(("cores", "cores-jax")) else f" (`{folder.rsplit('-', 1)[-1]}`)"
-    return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{backend}{tag}"
+    tagged = f" (`{tag[1]}`)" if tag else ""
+    return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{backend}{tagged}"
 
 
 # What a record says of one network; of a setting that failed, or was not measured, there are no figures.

@@ -66,12 +66,13 @@ def test_a_record_lies_under_the_machines_name_and_a_tag_of_what_is_not_plain():
     def name(machine=CPU, quick=False, **options):
         return folder_name(machine, make_sizes(machine["device"], quick, **options))
 
-    assert name() == name(turns=3) == "cpu-amd-epyc-tm-2-cores"
-    assert name(quick=True) == "cpu-amd-epyc-tm-2-cores-quick"
+    assert name() == name(turns=3) == "cpu-amd-epyc-tm-2-cores-bfloat16"
+    assert name(CPU | {"precision": "float32"}) == "cpu-amd-epyc-tm-2-cores"
+    assert name(quick=True) == "cpu-amd-epyc-tm-2-cores-bfloat16-quick"
     assert name(GPU) == "gpu-tesla-2-cores"
-    assert name(CPU | {"backend": "jax"}, peer="torch") == "cpu-amd-epyc-tm-2-cores-jax"
+    assert name(CPU | {"backend": "jax"}, peer="torch") == "cpu-amd-epyc-tm-2-cores-bfloat16-jax"
     tagged = {name(quick=quick, turns=turns) for quick in (False, True) for turns in (1, 2)}
-    assert len(tagged) == 4 and all(len(each) == len("cpu-amd-epyc-tm-2-cores-123456") for each in tagged)
+    assert len(tagged) == 4 and all(len(each) == len("cpu-amd-epyc-tm-2-cores-bfloat16-123456") for each in tagged)
 
 
 # Settings
