@@ -88,21 +88,25 @@ def transpose(x, filters, normalization, name):
 @UP_BLOCKS.register("upsample")
 def upsample(x, filters, normalization, name):
     """Bilinear upsampling by 2, then a 3x3 convolution: doubles the resolution without checkerboards."""
-    if None in x.shape[1:3]:
-        x = _bilinear(x, name)
-    else:
-        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_bilinear")(x)
+    x = enlarge(x, name)
     return layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal", name=f"{name}_conv")(x)
 
 
-def _bilinear(x, name):
-    """Bilinear upsampling by 2 of a feature map of unknown size, which Keras's layer can't compile.
+def enlarge(x, name, dtype=None):
+    """Bilinear upsampling by 2, also of a feature map of unknown size, which Keras's layer can't compile.
 
     A pixel of the result is three quarters of its source and a quarter of the next: the nearest source, blurred by
     (1, 2, 1) / 4 along each axis. Reflected, the edges are repeated, since each pixel is there twice.
+
+    Args:
+        x: Keras tensor `(batch, height, width, channels)`.
+        name: what the names of its layers begin with.
+        dtype: to compute in; by default that of Keras's policy.
     """
-    x = layers.UpSampling2D(2, name=f"{name}_nearest")(x)
+    if None not in x.shape[1:3]:
+        return layers.UpSampling2D(2, interpolation="bilinear", dtype=dtype, name=f"{name}_bilinear")(x)
+    x = layers.UpSampling2D(2, dtype=dtype, name=f"{name}_nearest")(x)
     x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     for number in (1, 2):
-        x = layers.AveragePooling2D(2, strides=1, name=f"{name}_blur{number}")(x)
+        x = layers.AveragePooling2D(2, strides=1, dtype=dtype, name=f"{name}_blur{number}")(x)
     return x

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from tfseg.blocks import enlarge
 from tfseg.efficientnet import efficientnet_lite0
 from tfseg.normalization import BatchNormalization
 from tfseg.registry import Registry
@@ -38,7 +39,7 @@ def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=Fa
         fixed_statistics: keep the batch normalization's mean and variance as they are in the weights, and train scale
             and offset alone: for batches that are too small to estimate them.
         synchronized: take batch statistics over all replicas of `tf.distribute`.
-        scale: whole number; the encoder sees the image at so many times its size, resized bilinearly.
+        scale: 1, or 2 to show the encoder the image at twice its size, resized bilinearly.
 
     Returns:
         List of feature maps; the first has half the size that the encoder sees. `None` for a resolution that it skips.
@@ -49,9 +50,8 @@ def encode(image, encoder, weights=None, fixed_statistics=False, synchronized=Fa
     """
     if image.shape[-1] != 3:
         raise ValueError(f"an encoder takes images of 3 channels, RGB. Received: {image.shape[-1]}")
-    if scale != 1:
-        enlarge = layers.UpSampling2D(scale, interpolation="bilinear", dtype="float32", name=f"{PREFIX}enlarged")
-        image = enlarge(image)
+    if scale == 2:
+        image = enlarge(image, f"{PREFIX}image", dtype="float32")
     if encoder in ENCODERS:
         features = ENCODERS[encoder](image, weights)
     elif encoder in BACKBONES:

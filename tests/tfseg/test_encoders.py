@@ -4,6 +4,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfseg import efficientnet
 from tfseg.encoders import PREFIX, _preprocessing, encode
@@ -177,6 +178,10 @@ def test_an_enlarged_image_has_the_features_of_one_that_was_resized_before():
     found = keras.Model(unet.input, skips)(image)
     for mine, other in zip(found, expected, strict=False):
         assert np.asarray(mine) == pytest.approx(np.asarray(other), abs=1e-3)
+    any_size = build_unet((None, None, 3), filters=4, encoder=LITE0, encoder_scale=2)
+    any_size.set_weights(unet.get_weights())
+    compiled = tf.function(any_size, input_signature=[tf.TensorSpec((None, None, None, 3))])  # as an export is
+    assert np.asarray(compiled(image)) == pytest.approx(np.asarray(unet(image)), abs=1e-4)
 
 
 def test_fixed_statistics_stay_while_scale_and_offset_are_trained():
