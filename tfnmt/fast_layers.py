@@ -13,7 +13,8 @@ import keras
 from keras import ops
 
 
-def _on_cpus():
+def on_cpus():
+    """Whether TensorFlow computes on CPUs alone."""
     if keras.backend.backend() != "tensorflow":
         return False
     import tensorflow as tf
@@ -26,7 +27,7 @@ class LayerNormalization(keras.layers.LayerNormalization):
     """Keras's layer over the last axis, with scale and offset, and a gradient in closed form. Values are the same."""
 
     def call(self, inputs):
-        if not (_on_cpus() and self.variable_dtype == "float32"):
+        if not (on_cpus() and self.variable_dtype == "float32"):
             return super().call(inputs)
         return standardise(inputs, self.gamma, self.beta, self.epsilon)
 
@@ -57,8 +58,8 @@ def standardise(x, scale, offset, epsilon):
         values = centred * inverse
 
         def gradient(upstream):
-            upstream, others = tf.cast(upstream, "float32"), list(range(len(x.shape) - 1))
-            of_scale, of_offset = tf.reduce_sum(upstream * values, others), tf.reduce_sum(upstream, others)
+            upstream = tf.cast(upstream, "float32")
+            of_scale, of_offset = (tf.raw_ops.BiasAddGrad(out_backprop=each) for each in (upstream * values, upstream))
             upstream *= scale
             own = inverse * (upstream - mean(upstream) - values * mean(upstream * values))
             return tf.cast(own, x.dtype), of_scale, of_offset
@@ -78,7 +79,7 @@ class Dropout(keras.layers.Dropout):
 
     def call(self, inputs, training=False):
         dropped = round(256 * self.rate)
-        if not (training and 0 < dropped < 256 and _on_cpus()):
+        if not (training and 0 < dropped < 256 and on_cpus()):
             return super().call(inputs, training=training)
         import tensorflow as tf
 

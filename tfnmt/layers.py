@@ -102,7 +102,7 @@ def heads_of(projections, x):
     kernels = [ops.reshape(ops.cast(dense.kernel, dtype), (width, -1)) for dense in projections]
     biases = [ops.reshape(ops.cast(dense.bias, dtype), (-1,)) for dense in projections]
     x = ops.reshape(ops.cast(x, dtype), (-1, width))
-    projected = ops.matmul(x, ops.concatenate(kernels, axis=1)) + ops.concatenate(biases, axis=0)
+    projected = ops.add(ops.matmul(x, ops.concatenate(kernels, axis=1)), ops.concatenate(biases, axis=0))
     projected = ops.reshape(projected, (batch, length, len(projections), heads, size))
     return ops.unstack(ops.transpose(projected, (2, 0, 3, 1, 4)), len(projections))
 

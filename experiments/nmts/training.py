@@ -4,6 +4,7 @@ import keras
 
 from experiments.harness.running.schedules import OneCycle
 from tfnmt.model import Transformer
+from tfnmt.optimizers import Adam
 
 
 def build_model(recipe, vocabulary_size, seed, steps, xla=False):
@@ -24,7 +25,7 @@ def build_model(recipe, vocabulary_size, seed, steps, xla=False):
     rate = OneCycle(recipe.learning_rate, steps, recipe.warmup)
     momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
     averages = {"use_ema": momentum > 0, "ema_momentum": momentum}
-    optimizer = keras.optimizers.Adam(rate, 0.9, 0.98, 1e-9, global_clipnorm=1.0, **averages)
+    optimizer = Adam(rate, 0.9, 0.98, 1e-9, global_clipnorm=1.0, **averages)
     model.compile(optimizer, jit_compile=xla)
     optimizer.build(model.trainable_variables)
     return model
