@@ -154,4 +154,4 @@ def _models_for(args, options, image_shape):
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(run_main(main, resumes=True))

@@ -7,8 +7,9 @@
 # Each part leaves a log in RESULTS/gpu_check/ and its records below RESULTS; one that fails
 # does not stop the others, and the exit status says whether any did. Run again, it goes on where it stopped.
 set -uo pipefail
+results=${1:+$(realpath -m "$1")}
 cd "$(dirname "$0")/.."
-results=${1:-results}
+results=${results:-results}
 logs=$results/gpu_check
 mkdir -p "$logs" 2>/dev/null || { echo "error: can't write to $results; name another folder" >&2; exit 2; }
 export KERAS_BACKEND=jax XLA_PYTHON_CLIENT_PREALLOCATE=false PYTHONUNBUFFERED=1

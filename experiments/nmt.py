@@ -51,11 +51,11 @@ def main():
     preset = pick_preset(args.preset, machine.device)
     run = Run(choice, preset, options, models, args.seed or [0], machine, args.results)
     if args.dry_run:
-        return run.describe()
+        return run.describe(args.force)
     status = run.run(force=args.force)
     publish(args.results)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(run_main(main, resumes=True))

@@ -81,7 +81,7 @@ def overrides(args):
 
 def check_recipes(args, options):
     """Refuses what no U-Net can be built with, before anything slow happens; `options` is what `overrides` returned."""
-    presets = PRESETS if args.preset == "auto" else [args.preset]
+    presets = [name for name in PRESETS if name != "smoke"] if args.preset == "auto" else [args.preset]
     for preset in presets:
         for variant in args.variants:
             try:
@@ -150,11 +150,11 @@ def main():
     models, places = (args.variants, args.seeds), (args.results, args.cache)
     matrix = unet_matrix.Matrix(choice, preset, options, *models, machine, *places, own)
     if args.dry_run:
-        return matrix.describe()
+        return matrix.describe(args.force)
     status = matrix.run(args.force, after_model=lambda: publish(args.results, matrix.folder))
     publish(args.results, matrix.folder)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(run_main(main, resumes=True))

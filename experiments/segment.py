@@ -41,7 +41,8 @@ def parse_arguments(argv=None):
     add("--out", default=Path("segmented"), type=Path, metavar="DIR", help="where to write (default: %(default)s)")
     add("--weights", default=INCLUDED, type=Path, metavar="FILE", help="your own model.keras (default: the included)")
     add("--flip", action="store_true", help="average with the mirrored photo: a little better, twice the work")
-    add("--threshold", default=0.5, type=runs.number(0, 1), metavar="P", help="foreground is above it (%(default)s)")
+    add("--threshold", type=runs.number(0, 1), metavar="P",
+        help="foreground is above it (default: 0.5); of weights of two classes")  # fmt: skip
     add("--export", type=Path, metavar="PATH",
         help="write the model as LiteRT (PATH ends in .tflite), ONNX (.onnx) or SavedModel (a folder)")  # fmt: skip
     args = parser.parse_args(argv)
@@ -129,9 +130,13 @@ def find_mask(model, image, args):
     from tfseg.predict import segment, segment_classes, tells_classes
 
     if tells_classes(model):
+        if args.threshold is not None:
+            raise UserError("--threshold is of weights of two classes; these tell more, and take the likeliest")
         pictures, told = pictures_of(image, segment_classes(model, image, args.flip)[1], model.classes)
     else:
-        pictures, told = pictures_of(image, segment(model, image, args.flip)[0], None, args.threshold)
+        pictures, told = pictures_of(
+            image, segment(model, image, args.flip)[0], None, 0.5 if args.threshold is None else args.threshold
+        )
     return pictures["mask"], pictures["overlay"], told
 
 

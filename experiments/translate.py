@@ -23,7 +23,7 @@ from experiments.harness.running.parser import Parser
 from tfnmt import pretrained
 from tfnmt.corpora import lines_of, read_lines
 
-FILE_NAME = re.compile(r"\S+\.(txt|en|md|tsv|csv|gz)")
+FILE_NAME = re.compile(r"\S+\.(txt|en|md|tsv|csv|gz|html|docx?|odt|rtf|pdf)|\S*/")
 """What is meant as the name of a file, even where there is none."""
 
 BATCH = 500  # lines that are translated before the first of them are printed
@@ -54,7 +54,10 @@ def read_texts(texts):
             except (ValueError, OSError) as error:
                 raise UserError(f"can't read {text}: {first_line(error)}") from None
         elif FILE_NAME.fullmatch(text):
-            raise UserError(f"{text} does not exist; name a text file, or put a sentence in quotes")
+            missing = "is a folder" if os.path.isdir(text) else "does not exist"
+            raise UserError(f"{text} {missing}; name a text file, or put a sentence in quotes")
+        elif not text.isprintable() and text != text.encode(errors="replace").decode():
+            raise UserError(f"{ascii(text)} is not UTF-8 text; set the terminal to UTF-8")
         else:
             lines += text.split("\n")
     return lines

@@ -46,4 +46,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(main))
+    sys.exit(run_main(main, resumes=True))

@@ -58,7 +58,10 @@ class TrainingData:
     def __init__(self, examples, batch_size, seed=0, flip=False, crop=0, blur=0.0):
         self.count = int(examples.cardinality())
         if self.count < 1:
-            raise ValueError(f"examples must be a dataset of known size, not empty. Received: cardinality={self.count}")
+            raise ValueError(
+                "examples must be a dataset of known size, not empty; of a generator, say how many there are: "
+                f"examples.apply(tf.data.experimental.assert_cardinality(n)). Received: cardinality={self.count}"
+            )
         self.batch_size = min(batch_size, self.count)
         self.steps = self.count // self.batch_size
         self.seed, self.augmentation = seed, {"flip": flip, "crop": crop, "blur": blur}

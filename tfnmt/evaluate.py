@@ -24,8 +24,8 @@ def score(translations, references):
 
     Returns:
         Dictionary: `bleu` (13a tokenization, cased) and `chrf`, in [0, 100]; `bleu_tokenized`, on lower-cased text that
-        `tokenize` split before, as papers on Multi30k report it; their `signatures`; `exact_match`, the share of
-        translations that are their reference; `by_length`, a list with BLEU, chrF and number of sentences for each
+        `tokenize` split before, close to what papers on Multi30k report; their `signatures`; `exact_match`, the share
+        of translations that are their reference; `by_length`, a list with BLEU, chrF and number of sentences for each
         class of length.
 
     Raises:

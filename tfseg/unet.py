@@ -70,6 +70,8 @@ def build_unet(
     if depth is None:
         depth = 4 if encoder is None else ENCODER_DEPTH + 1 - encoder_scale
     _check(input_shape, classes, filters, depth, dropout, encoder_scale)
+    if encoder is None and (encoder_weights is not None or encoder_scale != 1 or fixed_statistics):
+        raise ValueError("encoder_weights, encoder_scale and fixed_statistics need an encoder. Received: encoder=None")
     down_block, up_block = DOWN_BLOCKS[down], UP_BLOCKS[up]
 
     inputs = keras.Input(input_shape, name="image")

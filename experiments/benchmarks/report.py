@@ -31,7 +31,8 @@ other machines. Images are noise of the datasets' shapes.
 
 - *This project*: its own training step, model, optimizer and input pipeline; in bold the setting that it chooses on
   that machine. *Plain program*: the same network in `float32`, trained by `fit` with Adam from `from_tensor_slices`,
-  `map` and `batch`; under *Keras's defaults* `jit_compile` stays as it comes, and Keras decides on XLA.
+  `map` and `batch`; under *Keras's defaults* `jit_compile` stays as it comes, and Keras decides on XLA. The
+  transformer's has this project's layers, but neither its Adam, nor clipped gradients and averaged weights.
 - *Images/s*: of training, input pipeline included; of the transformer, pairs of sentences. *× plain*: as a multiple of
   the plain program's under Keras's defaults. *Step alone*: training on one batch that is always the same.
 - *Of ceiling*: images/s of the step alone × 3 × FLOPs of a forward pass of one image / FLOP/s of the fastest product of
@@ -87,10 +88,14 @@ def write_page(results_dir):
 
 
 def machine(record):
-    """What a record's machine is called, with the folder's tag where the command was not the plain one."""
+    """What a record's machine is called, with the folder's tag where the command was not the plain one.
+
+    CPUs that compute in bfloat16 say so, since others of that name may not.
+    """
     known, tag = record["hardware"], re.search(r"-([0-9a-f]{6}|quick)$", record["folder"])
     count = f"{known['gpus']} x " if known["gpus"] > 1 else ""
     backend = ", Keras on JAX" * (known.get("backend") == "jax")
+    backend = ", bfloat16" * ("-bfloat16" in record["folder"]) + backend
     tagged = f" (`{tag[1]}`)" if tag else ""
     return f"{known['device']}, {count}{known['name']}, {known['cores']} cores{backend}{tagged}"
 
@@ -151,7 +156,11 @@ def _short_row(record, name, part):
 
 
 def _machine(record):
-    parts = [f"## {machine(record)}", f"{report.software(record)}. Made by:", report.code_block([record["command"]])]
+    parts = [
+        f"## {machine(record)}",
+        f"{report.software(record)}. Made by:",
+        report.code_block([report.command(record)]),
+    ]
     for name, part in record["workloads"].items():
         parts += [f"### {TITLES[name]}", *_workload(part)]
     for name, write in (("decoding", tell_decoding), ("pipeline_memory", tell_pipeline_memory)):

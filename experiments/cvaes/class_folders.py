@@ -41,8 +41,9 @@ def read_class_folder(folder, size):
     """Reads all images of a folder, each squeezed to a square; grey where all of them are, else in colour.
 
     Args:
-        folder: holds a folder a class, or `train/` and `test/` (or `val/`) that do. Without these, a fifth of each
-            class is the test split, at random; a tenth of the rest of each chooses the epoch.
+        folder: holds a folder a class, or `train/` with `test/` or `val/` that do. Without these, a fifth of each class
+            is the test split, at random. Where there are all three, `val/` chooses the epoch, else a tenth of each
+            class that is left.
         size: side of the squares, in pixels.
 
     Returns:
@@ -52,15 +53,19 @@ def read_class_folder(folder, size):
         UserError: naming what is wrong.
     """
     folder, random = Path(folder), np.random.default_rng(SPLIT_SEED)
-    test = next((folder / name for name in ("test", "val") if (folder / name).is_dir()), None)
-    if (folder / "train").is_dir() and test:
-        train, tested = _by_class(folder / "train"), _by_class(test)
-        if train.keys() != tested.keys():
-            different = sorted(train.keys() ^ tested.keys())[0]
-            raise UserError(f"{folder / 'train'} and {test} have different classes: {different} is in one of them only")
+    given = [folder / name for name in ("train", "test", "val") if (folder / name).is_dir()]
+    validation = None
+    if len(given) > 1 and given[0].name == "train":
+        train, tested, *more = map(_by_class, given)
+        for other, found in zip(given[1:], (tested, *more), strict=True):
+            if train.keys() != found.keys():
+                different = sorted(train.keys() ^ found.keys())[0]
+                raise UserError(f"{given[0]} and {other} have different classes: {different} is in one of them only")
+        validation = more[0] if more else None
     else:
         train, tested = _apart(_by_class(folder), TEST, random)
-    train, validation = _apart(train, VALIDATION, random)
+    if validation is None:
+        train, validation = _apart(train, VALIDATION, random)
     names, splits = tuple(train), {"train": train, "validation": validation, "test": tested}
     rows = {split: _shuffled(found, random) for split, found in splits.items()}
     print(f"Reading {sum(map(len, rows.values())):,} images of {len(names)} classes ...", flush=True)

@@ -42,7 +42,7 @@ def _classifiers(records, introduction, kind):
         if field(r, "config.blur")
     ]
     facts = "\n".join([*dict.fromkeys(blurred), *made])
-    commands = report.code_block(_MODELS.sub("", record["command"]) for record in records)
+    commands = report.code_block(_MODELS.sub("", report.command(record)) for record in records)
     table = tables.classifier_table(records, kind)
     made_by = "Commands; without `--classifiers-only` they train models too:"
     return "\n\n".join([introduction.strip(), table, facts, made_by, commands])
@@ -105,7 +105,7 @@ def _commands(records):
     """The commands of records, each with those of its models that are among them."""
     models = {}
     for record in records:
-        models.setdefault(record["command"], {})[record["variant"]] = None
+        models.setdefault(report.command(record), {})[record["variant"]] = None
     return [_MODELS.sub(f" --model {' '.join(names)}", command) for command, names in models.items()]
 
 

@@ -55,13 +55,13 @@ class Run(Experiment):
     def describe(self, classifiers_only=None, force=False):
         """Prints what would run and how much work it is; the arguments are those of the options."""
         for classifiers in self._classifiers(classifiers_only or "all"):
-            for network, seed in classifiers.left(force):
+            for network, seed in classifiers.left(force and classifiers_only):
                 epochs, images = classifiers.epochs[network], classifiers.work(network)
                 print(f"{classifiers.name} {network} seed {seed}: {epochs} epochs, {images:,} images")
         if classifiers_only:
             print("Nothing was written.")
         else:
-            super().describe()
+            super().describe(force)
 
     def _classifiers(self, which):
         """Those that `--classifiers-only` names: `"judge"`, `"features"` or `"all"` that the models need."""

@@ -18,7 +18,8 @@ lower one counts. All scores are of the test split unless a column says otherwis
 - **KL**: the nats that the latent says of an image. **Active units**: latent units in use, those whose mean varies over
   images with a variance above 0.01; where each class has a prior of its own, relative to that and in its standard
   deviations. **Error a pixel**: mean squared error of reconstructions, pixels in [0, 1].
-- **Wrong labels**: share of the training images that are sent in with a wrong label. They are not to be reconstructed.
+- **Wrong labels**: share of the training images that are sent in with a wrong label. They are not to be reconstructed,
+  or, by MNIST's `standard`, under their right label alone.
   The feature network reads what comes out, and its loss asks for the label told (*classifier*: the weight of that);
   averaged over blocks of 4 x 4 pixels, the output should look like its input (*layout*). **Adversary**: the weight of a
   network that tells decoded images from real ones of their class, and trains along.

@@ -9,7 +9,7 @@ Transformers from English to French. Each is scored once, on test pairs that wer
 not come split, neither side of them was. Epochs are chosen on validation pairs.
 
 - **BLEU**: sacreBLEU, cased, 13a tokenization, in [0, 100], higher is better. **Tokenized**: of lower-cased text that
-  is split into words first, as papers on Multi30k report it. **chrF**: agreement in runs of 1 to 6 characters.
+  is split into words first, close to what papers on Multi30k report. **chrF**: agreement in runs of 1 to 6 characters.
   **Exact**: share in percent of translations that are their reference.
 - **Training loss**: the smoothed cross-entropy of a token that training minimised, in nats, dropout on, in the epoch
   whose weights were kept, and **in the last epoch**, which is what others report; **unsmoothed**: the cross-entropy of
@@ -31,7 +31,7 @@ def nmt_section(records, results_dir):
 def short_table(records):
     """What the README shows of a run."""
     what = f"{_data(records[0])}. {report.hardware(records[0])}."
-    return sections.short(_main_table(by_model(records)), records, what, (r["command"] for r in records))
+    return sections.short(_main_table(by_model(records)), records, what, map(report.command, records))
 
 
 def by_model(records):
@@ -49,7 +49,7 @@ def _run(records, folder, results_dir):
         "**How well the models fit**, in nats a token:",
         _loss_table(models),
         sections.facts(records, facts),
-        sections.commands(record["command"] for record in records),
+        sections.commands(map(report.command, records)),
         f"**By length** of the reference, in words, `{first['variant']}`, seed {first['seed']}:",
         _length_table(first),
         "**Translations** of the test split, ranked by chrF: the best, from the middle, and the worst.",
@@ -137,7 +137,8 @@ def _padding(record):
     shares = field(record, "data.padding")
     return shares and (
         f"{shares['buckets']:.0%} of the tokens of training batches; it would be {shares['longest_of_batch']:.0%} if "
-        f"batches were made in the corpus's order, and {shares['longest_of_all']:.0%} with all as long as the longest"
+        f"batches were made in the corpus's order, both sides as long as the longest sentence in them, and "
+        f"{shares['longest_of_all']:.0%} with all as long as the longest of all"
     )
 
 

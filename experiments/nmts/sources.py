@@ -50,6 +50,8 @@ def choose(requested, data_dir=None):
                 raise
             passed_over += f" ({error})"
     lack = f"{folder} holds no {' and no '.join(KNOWN) if requested == 'auto' else requested}"
+    for name in KNOWN if requested == "auto" else (requested,):
+        lack += f" ({_missing(name, folder)})" * bool(_missing(name, folder))
     remedy = (
         "name the folder that holds NAME.tsv, NAME_en_fr.tsv.gz, NAME.en with NAME.fr, or a folder NAME with train.en, "
         "val.en, test.en and the same in .fr, as --data-dir"
@@ -69,12 +71,7 @@ def find(name, folder):
     folder = Path(folder)
     if Path(name).name != name or not name:
         return None
-    found = {}
-    for split, stems in SPLITS.items():
-        for stem in stems:
-            pair = tuple(folder / name / f"{stem}.{language}" for language in ("en", "fr"))
-            if split not in found and all(path.is_file() for path in pair):
-                found[split] = pair
+    found = _splits(folder / name)
     if set(found) == set(SPLITS):
         return found
     aligned = (folder / f"{name}.en", folder / f"{name}.fr")
@@ -84,6 +81,27 @@ def find(name, folder):
         if (folder / f"{name}{ending}").is_file():
             return {"all": (folder / f"{name}{ending}",)}
     return None
+
+
+def _splits(folder):
+    """The pairs of files that a folder has, by split."""
+    found = {}
+    for split, stems in SPLITS.items():
+        for stem in stems:
+            pair = tuple(folder / f"{stem}.{language}" for language in ("en", "fr"))
+            if split not in found and all(path.is_file() for path in pair):
+                found[split] = pair
+    return found
+
+
+def _missing(name, folder):
+    """What the folder of a corpus that comes split lacks; empty where there is no such folder."""
+    if Path(name).name != name or not (folder / name).is_dir():
+        return ""
+    lacking = [
+        f"{SPLITS[split][0]}.en with {SPLITS[split][0]}.fr" for split in SPLITS if split not in _splits(folder / name)
+    ]
+    return f"its folder {name} lacks {' and '.join(lacking)}"
 
 
 def from_tfds(choice):

@@ -140,7 +140,10 @@ class Hyperband(_Durable, HyperbandOracle):
         failed = [trial for trial in self.trials.values() if trial.status == TrialStatus.FAILED]
         for trial in failed:
             trial.status, trial.score = TrialStatus.COMPLETED, -np.inf if self.objective.direction == "max" else np.inf
-        answer = super().populate_space(trial_id)
+        if self._current_iteration >= self.hyperband_iterations:  # an earlier command asked for more sweeps
+            answer = {"status": "IDLE" if self.ongoing_trials else "STOPPED", "values": None}
+        else:
+            answer = super().populate_space(trial_id)
         for trial in failed:
             trial.status, trial.score = TrialStatus.FAILED, None
         return answer

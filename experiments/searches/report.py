@@ -74,7 +74,7 @@ def _search(record, results_dir):
     }
     return [
         _facts(record),
-        report.code_block([record["command"]]),
+        report.code_block([report.command(record)]),
         *_ranked(record),
         _best(record),
         _gain(record, results_dir),

@@ -155,9 +155,11 @@ def _refuse_two_ways(files):
 
 
 def _refuse_strays(files):
-    """Where most masks are of 0 and 255, another value in one is a mistake, and 255 is not to be ignored for it."""
+    """Where most masks of an object are of 0 and 255, another value in one is a mistake, and 255 is not to be ignored
+    for it."""
     strays = [(mask, values) for mask, values in files if not np.isin(values, (0, 255)).all()]
-    if strays and len(files) - len(strays) > len(files) / 2 and any(255 in values for _, values in files):
+    objects = [values for _, values in files if 255 in values and np.isin(values, (0, 255)).all()]
+    if strays and len(objects) > len(strays):
         mask, values = strays[0]
         value = values[~np.isin(values, (0, 255))][0]
         raise UserError(

@@ -137,7 +137,8 @@ def make_recipe(preset, variant, overrides):
         preset: a name in `PRESETS`.
         variant: a name in `VARIANTS`, or `tuned`.
         overrides: fields of `Recipe` that the user set, and, for `tuned` alone, those of `VARIANT_FIELDS`. Of these,
-            the article's take the image size alone, so that they stay its recipe and their rows compare.
+            the article's take the image size alone, so that they stay its recipe and their rows compare, and those of
+            an encoder are for the variants that have one.
     """
     parts = {name: value for name, value in overrides.items() if name in VARIANT_FIELDS}
     overrides = {name: value for name, value in overrides.items() if name not in parts}
@@ -147,8 +148,11 @@ def make_recipe(preset, variant, overrides):
         overrides = {name: value for name, value in overrides.items() if name == "image_size"}
     elif recipe.variant.network == ENCODER and preset != "smoke":
         recipe = replace(recipe, **_ENCODER, **(_PRETRAINED if recipe.variant.weights else {}))
-        if overrides.get("image_size", recipe.image_size) <= 128:
-            recipe = replace(recipe, **_ENLARGED)
+        enlarged = overrides.get("image_size", recipe.image_size) <= 128
+        scale = overrides.get("encoder_scale", 2 if enlarged else 1)
+        recipe = replace(recipe, encoder_scale=scale, depth=ENCODER_DEPTH + 1 - scale)
+    if recipe.variant.network != ENCODER:
+        overrides = {name: value for name, value in overrides.items() if not name.startswith("encoder_")}
     return replace(recipe, **overrides)
 
 
@@ -164,6 +168,5 @@ _TUTORIAL = {
     "augmentation": 0.0,
 }
 _TUTORIAL_SIZE = {"filters": 32, "batch_size": 32, "epochs": 20}
-_ENCODER = {"depth": 5, "filters": 16}
-_ENLARGED = {"encoder_scale": 2, "depth": 4}
+_ENCODER = {"filters": 16}
 _PRETRAINED = {"learning_rate": 2e-3, "encoder_rate": 0.2, "ema": 0.98}

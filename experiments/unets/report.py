@@ -31,7 +31,8 @@ weights were kept and tested."""
 
 REQUIRED = ("dataset", "run", "variant", "seed", "data.train", "data.validation", "data.test", "test.iou", "command")
 
-DAGGER = "† The tutorial article's recipe: three classes, categorical cross-entropy."
+DAGGER = "† The tutorial article's recipe{}."
+THREE_CLASSES = ": three classes, categorical cross-entropy"
 
 
 def unet_section(records, results_dir):
@@ -46,17 +47,15 @@ def short_table(records):
         f"{sections.images(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} "
         f"pixels, {config['filters']} filters at the first level; {report.hardware(records[0])}."
     )
-    if any(record["variant"].startswith(TUTORIAL) for record in records):
-        what += f" {DAGGER}"
-    return sections.short(main_table(by_variant(records)), records, what, (r["command"] for r in records))
+    what = " ".join([what, *_dagger(records)])
+    return sections.short(main_table(by_variant(records)), records, what, map(report.command, records))
 
 
 def _run(records, folder, results_dir):
     variants = by_variant(records)
     counts = [len(seeds) for seeds in variants.values()]
     notes = [report.spread_note(counts), "Images/s: training images a second of training."]
-    if any(name.startswith(TUTORIAL) for name in variants):
-        notes.append(DAGGER)
+    notes += _dagger([record for seeds in variants.values() for record in seeds])
     if TUTORIAL_KERAS3 in variants:
         notes.append(f"`{TUTORIAL_KERAS3}`: its code unchanged, where Keras 3 lets batch normalization learn.")
     if any(VARIANTS[name].weights for name in variants if name in VARIANTS):
@@ -68,13 +67,19 @@ def _run(records, folder, results_dir):
         main_table(variants),
         " ".join(note for note in notes if note),
         sections.facts(records, {"Data": sections.images, "Target": _target, "Training": _training}),
-        sections.commands(record["command"] for record in records),
+        sections.commands(map(report.command, records)),
         MORE,
         more_table(variants),
         pace_table(variants, results_dir),
         class_table(variants),
         *_pictures(variants, folder, results_dir),
     ]
+
+
+def _dagger(records):
+    """What the dagger of `main_table` stands for, where there is one."""
+    targets = {field(record, "config.target") for record in records if record["variant"].startswith(TUTORIAL)}
+    return [DAGGER.format(THREE_CLASSES if targets == {"trimap"} else "")] if targets else []
 
 
 def _unfinished(variants):
@@ -130,6 +135,7 @@ def _training(record):
         "image_size": "{0} x {0} pixels",
         "filters": "{} filters at the first level",
         "depth": "depth {}",
+        "encoder_scale": "the encoder sees images at {} times their size",
         "normalization": "{} normalization",
         "dropout": "dropout {}",
         "encoder_rate": "the encoder at {} of the learning rate",

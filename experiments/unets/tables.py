@@ -35,7 +35,7 @@ def main_table(variants):
 
 
 def _trivial_rows(records, name):
-    told = report.told_apart(records, lambda record: field(record, f"trivial.{name}"))
+    told = report.told_apart(records, lambda record: (record.get("trivial") or {}).get(name))
     for scores, variants in told:
         label = name.replace("_", " ") + (f" ({', '.join(variants)})" if len(told) > 1 else "")
         yield {"variant": label, **{title: mean_and_spread([scores.get(key)]) for title, key in SCORES.items()}}

@@ -76,7 +76,7 @@ def _optimizer(recipe, model, steps):
     rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
     momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
     averaging = {"use_ema": momentum > 0, "ema_momentum": momentum}
-    if not recipe.weight_decay:
+    if not recipe.weight_decay and recipe.encoder_rate == 1:
         return keras.optimizers.Adam(rate, **averaging)
     slow = recipe.encoder_rate != 1
     factors = {PREFIX: recipe.encoder_rate} if slow else {}

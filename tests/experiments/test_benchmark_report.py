@@ -105,6 +105,8 @@ def table(text, title):
 
 def test_the_page_holds_the_records_figures():
     text = benchmark_report.page([RECORD | {"folder": FOLDER}])
+    half = benchmark_report.page([RECORD | {"folder": f"{FOLDER}-bfloat16"}])
+    assert "\n## CPU, AMD EPYC, 2 cores, bfloat16\n" in half
     assert "\n## CPU, AMD EPYC, 2 cores\n" in text and "\npython experiments/benchmark.py\n" in text
     assert "31,055,297 parameters, images of 128 x 128 x 3, batches of 8, 27.4 GFLOPs a forward pass" in text
     assert "250 GFLOP/s in float32 (2048 x 2048); 510 GFLOP/s in bfloat16 (4096 x 4096)" in text

@@ -73,6 +73,15 @@ def test_folders_above_the_classes_are_the_splits(tmp_path, test):
     assert {split: len(labels) for split, labels in found.labels.items()} == {"train": 27, "validation": 3, "test": 12}
 
 
+def test_of_three_folders_the_third_chooses_the_epoch(tmp_path):
+    for split, count in (("train", 10), ("val", 3), ("test", 4)):
+        write(tmp_path / split, count)
+    found = read_class_folder(tmp_path, 28)
+    assert {split: len(labels) for split, labels in found.labels.items()} == {"train": 30, "validation": 9, "test": 12}
+    (tmp_path / "val" / "owl").rename(tmp_path / "val" / "eagle")
+    assert line(tmp_path) == "train and val have different classes: eagle is in one of them only"
+
+
 def line(folder):
     with pytest.raises(UserError) as error:
         read_class_folder(folder, 28)

@@ -8,7 +8,7 @@ from experiments.harness.running.errors import UserError, first_line, run_main
 def test_a_replaced_run_goes_on_without_force(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["cvae.py", "--force"])
     with pytest.raises(SystemExit):
-        run_main(fail(KeyboardInterrupt()))
+        run_main(fail(KeyboardInterrupt()), resumes=True)
     assert capsys.readouterr().err == "interrupted: the same command without --force goes on where it stopped\n"
 
 
@@ -23,7 +23,7 @@ def fail(error):
     "error, status, line",
     [
         (UserError("no such model\n  'unte'"), 2, "error: no such model 'unte'\n"),
-        (KeyboardInterrupt(), 130, "interrupted: the same command goes on where it stopped\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/a/weights.h5"),
             2,

@@ -61,6 +61,9 @@ class Fit(Experiment):
         if (method, variant) in self.stop:
             raise self.stop[method, variant]
 
+    def told(self, variant):
+        return "a line"
+
     def build(self, variant, seed):
         self.built.append((variant, seed))
         self._stop("build", variant)
@@ -165,6 +168,13 @@ def test_finished_models_are_kept(copy, capsys):
     assert "flat seed 0: finished, kept\nsteep seed 0: finished, kept\n" in out
 
 
+def test_what_would_run_is_told(copy, capsys):
+    for force, count, state in ((False, 0, "finished"), (True, 2, "to do")):
+        Fit(copy).describe(force)
+        out = capsys.readouterr().out
+        assert f"{count} of 2 models to train" in out and out.count(state) == 2
+
+
 def test_another_seed_joins_the_run(copy):
     before, experiment = files(copy), Fit(copy, [("flat", 0), ("flat", 1)])
     assert experiment.left() == [("flat", 1)]
@@ -187,7 +197,7 @@ def test_force_that_is_interrupted_leaves_no_record_without_weights(copy):
         Fit(copy, stop={("build", "flat"): Killed()}).run(force=True)
     assert [path.name for path in folder_of(copy, "flat").iterdir()] == ["config.json"]
     again = Fit(copy)
-    assert again.folder.name == "smoke" and again.left() == [("flat", 0)]
+    assert again.folder.name == "smoke" and again.left() == [("flat", 0), ("steep", 0)]  # the one not reached, too
 
 
 @pytest.mark.parametrize("missing", ["record.json", "model.keras"])

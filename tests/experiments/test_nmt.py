@@ -50,6 +50,11 @@ def test_without_files_numbers_are_drawn(tmp_path, monkeypatch):
     assert (choice.name, choice.source) == ("numbers", "builtin") and "--data-dir" in choice.notice
     with pytest.raises(UserError, match="holds no tatoeba; name the folder"):
         sources.choose("tatoeba")
+    for name in ("train.en", "train.fr", "val.en", "test.en", "test.fr"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / name).write_text("One.\n")
+    with pytest.raises(UserError, match=r"holds no mine \(its folder mine lacks val.en with val.fr\); name the folder"):
+        sources.choose("mine")
     with pytest.raises(UserError, match="is not a folder"):
         sources.choose("auto", tmp_path / "nowhere")
 

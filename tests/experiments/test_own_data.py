@@ -83,6 +83,8 @@ def test_a_matrix_on_a_folder_and_masks_from_its_weights(folder, tmp_path, monke
     mask, overlay = (Image.open(tmp_path / "masks" / f"0-{kind}.png") for kind in ("mask", "overlay"))
     assert mask.mode == "P" and mask.size == (32, 24) and set(np.unique(np.asarray(mask))) <= {0, 1, 2}
     assert overlay.width == 32 and overlay.height > 24  # its legend
+    code, _, err = run_here(monkeypatch, capfd, segment, *options[:3], "--threshold", "0.3", "--out", tmp_path / "more")
+    assert code == 2 and "--threshold is of weights of two classes" in err and err.count("\n") == 1
     code, _, err = run_here(monkeypatch, capfd, run_unet_matrix, "--data", folder, "--target", "pet")
     assert code == 2 and err.startswith("error: --target chooses among the trimaps of oxford_iiit_pet; of own-streets")
 

@@ -144,6 +144,12 @@ def test_an_object_that_is_1_here_and_255_there_is_told(tmp_path):
     assert read_pairs(tmp_path).coding.values == (0, 1)
 
 
+def test_masks_of_background_alone_do_not_say_that_255_is_an_object(tmp_path):
+    void = np.uint8([[0, 1], [255, 0], [0, 0]])
+    write(tmp_path, masks=lambda n: void if n < 4 else np.zeros((3, 2), np.uint8))
+    assert read_pairs(tmp_path).coding.values == (0, 1)
+
+
 def test_black_and_white_masks_are_those_of_0_and_255(tmp_path):
     write(tmp_path)
     Image.fromarray(np.array([[False, True]] * 3)).save(tmp_path / "masks/01.png")

@@ -73,6 +73,11 @@ def test_the_pretrained_network_and_the_same_from_scratch(preset):
 def test_an_encoder_sees_small_images_enlarged(size, scale, depth):
     recipe = make_recipe("cpu", "scratch-tr-bce_dice", {"image_size": size})
     assert (recipe.encoder_scale, recipe.depth) == (scale, depth)
+    for scale, depth in ((1, 5), (2, 4)):
+        recipe = make_recipe("cpu", "scratch-tr-bce_dice", {"image_size": size, "encoder_scale": scale})
+        assert (recipe.encoder_scale, recipe.depth) == (scale, depth)
+    plain = make_recipe("cpu", "mp-tr-bce", {"encoder_scale": 2, "encoder_rate": 0.1, "filters": 8})
+    assert plain == make_recipe("cpu", "mp-tr-bce", {"filters": 8})
 
 
 def test_records_leave_out_later_fields_that_change_nothing():

@@ -62,6 +62,8 @@ def test_binary_input(tmp_path, monkeypatch, capfd, content):
     [
         (["", " "], "there is no text to translate"),
         (["leter.txt"], "leter.txt does not exist; name a text file"),
+        (["/"], "/ is a folder; name a text file"),
+        (["caf\udce9"], r"'caf\udce9' is not UTF-8 text"),
         (["Hello.", "--weights", "nowhere.keras"], "nowhere.keras does not exist"),
         (["--beem", "3", "Hello."], "did you mean --beam?"),
     ],

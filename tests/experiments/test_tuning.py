@@ -121,6 +121,11 @@ def test_as_many_trials_as_planned(tmp_path, tuner, trials, max_epochs, plan):
     assert epochs == plan
 
 
+def test_fewer_sweeps_than_were_made_end_at_once(tmp_path):
+    before = Session(tmp_path / "work", "hyperband", 8, 3).search().outcome()  # a sweep of 6, and the next begun
+    assert Session(tmp_path / "work", "hyperband", 0, 3).search().outcome() == before
+
+
 def test_seeds_make_the_choices(tmp_path):
     one, same, other = (
         Session(tmp_path / str(n), "random", 3, seed=seed).search().outcome() for n, seed in enumerate((0, 0, 1))

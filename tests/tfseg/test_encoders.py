@@ -204,5 +204,8 @@ def test_fewer_halvings_than_the_encoder_does_and_synchronized_statistics():
         build_unet((64, 64, 3), filters=2, depth=6, encoder=LITE0)
     with pytest.raises(ValueError, match="a number of halvings that the encoder does. Received: depth=5"):
         build_unet((64, 64, 3), filters=2, depth=5, encoder=LITE0, encoder_scale=2)
+    for options in ({"encoder_weights": "imagenet"}, {"encoder_scale": 2}, {"fixed_statistics": True}):
+        with pytest.raises(ValueError, match="need an encoder. Received: encoder=None"):
+            build_unet((8, 8, 3), filters=2, depth=2, **options)
     with pytest.raises(ValueError, match="encoder_scale must be 1 or 2. Received: encoder_scale=3"):
         build_unet((64, 64, 3), filters=2, encoder=LITE0, encoder_scale=3)

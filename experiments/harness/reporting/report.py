@@ -253,6 +253,7 @@ def hardware(record):
     gpus, cores = known.get("gpus") or 0, known.get("cores")
     count = f"{gpus} x " if gpus > 1 else ""
     parts = [known.get("device"), f"{count}{known.get('name')}", cores and f"{cores} cores", known.get("precision")]
+    parts += ["Keras on JAX"] * (known.get("backend") == "jax")
     beside = known.get("beside") and f"beside {known['beside']}"
     return ", ".join([*filter(None, parts), f"XLA {'on' if known.get('xla') else 'off'}", *filter(None, [beside])])
 
@@ -260,8 +261,16 @@ def hardware(record):
 def software(record):
     """One line on a record's `versions`, or None."""
     names = {"tensorflow": "TensorFlow", "keras": "Keras", "python": "Python"}
+    if field(record, "hardware.backend") == "jax":
+        names = {"jax": "JAX"} | names
     versions = record.get("versions") or {}
     return ", ".join(f"{title} {versions[key]}" for key, title in names.items() if key in versions) or None
+
+
+def command(record):
+    """The command that made a record, with the backend where it was another than TensorFlow."""
+    backend = field(record, "hardware.backend")
+    return f"KERAS_BACKEND={backend} " * (backend not in (None, "tensorflow")) + record["command"]
 
 
 def code_block(lines):

@@ -9,13 +9,14 @@ class UserError(Exception):
     """A mistake of the user's or of the machine's that the message explains: what was wrong and what to do."""
 
 
-def run_main(main):
+def run_main(main, resumes=False):
     """Calls a script's `main()` and turns the failures a user can mend into one line on stderr and an exit status.
 
     `UserError` and a full disk exit with status 2, Ctrl-C with 130. Any other exception goes on as it is.
 
     Args:
         main: function without arguments.
+        resumes: whether the same command goes on where it was interrupted.
 
     Returns:
         What `main` returns.
@@ -26,7 +27,7 @@ def run_main(main):
         _exit(f"error: {' '.join(str(error).split())}", 2)
     except KeyboardInterrupt:
         command = "the same command without --force" if "--force" in sys.argv else "the same command"
-        _exit(f"interrupted: {command} goes on where it stopped", 130)
+        _exit(f"interrupted: {command} goes on where it stopped" if resumes else "interrupted", 130)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

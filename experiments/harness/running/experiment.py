@@ -70,9 +70,9 @@ class Experiment:
         """Says what the data are and where results go; `notices` say why not to the usual folder."""
         print(f"{self.data}.", *notices, f"Results: {self.folder}", sep="\n", flush=True)
 
-    def describe(self):
-        """Prints what would run and how much work it is."""
-        left, told = self.left(), {variant: self.told(variant) for variant, _ in self.configurations}
+    def describe(self, force=False):
+        """Prints what would run, with `force` all, and how much work it is."""
+        left, told = self.left(force), {variant: self.told(variant) for variant, _ in self.configurations}
         for variant, seed in self.configurations:
             state = "to do" if (variant, seed) in left else "finished"
             work = f"{self.epochs[variant]} epochs, {self.work(variant):,} {self.unit}"
@@ -128,6 +128,10 @@ class Experiment:
                 raise UserError(f"{self.folder} was taken by another run meanwhile; give the command again")
             runs.remove_temporary(self.folder)
             left = self.left(force)
+            for model in left if force else ():  # all at once, so that, interrupted, the run goes on without `force`
+                folder = runs.seed_folder(self.folder, *model)
+                (folder / runs.RECORD).unlink(missing_ok=True)  # a record without weights would look like a clone's
+                shutil.rmtree(folder, ignore_errors=True)
             for variant, seed in [m for m in self.configurations if m not in left]:
                 print(f"{variant} seed {seed}: finished, kept")
                 (runs.seed_folder(self.folder, variant, seed) / CHECKPOINT).unlink(missing_ok=True)
@@ -135,7 +139,7 @@ class Experiment:
             clock = Clock(work, f"val_{self.monitor}", self.title, self.unit)
             for variant, seed in left:
                 try:
-                    self._train_one(variant, seed, clock, force)
+                    self._train_one(variant, seed, clock)
                     if after_model and (variant, seed) != left[-1]:
                         _say_failure(after_model)
                 except TrainingDiverged as error:
@@ -145,12 +149,9 @@ class Experiment:
             self.wrap_up()
         return 1 if diverged else 0
 
-    def _train_one(self, variant, seed, clock, force):
+    def _train_one(self, variant, seed, clock):
         """Trains, scores and records one model, going on where an earlier session was killed."""
         folder, label = runs.seed_folder(self.folder, variant, seed), f"{variant} seed {seed}"
-        if force:
-            (folder / runs.RECORD).unlink(missing_ok=True)  # first: a record without weights would look like a clone's
-            shutil.rmtree(folder, ignore_errors=True)
         configuration = self.configurations[variant, seed]
         runs.write_json(folder / runs.CONFIG, {"shared": self.shared, "model": configuration})
         epochs = self.epochs[variant]
