@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from experiments.benchmarks import decoding, memory
+from experiments.benchmarks import buckets, decoding, memory
 from experiments.benchmarks.plan import PARTS, Sizes, folder_name, make_rows, make_sizes
 from experiments.benchmarks.processes import Child, ChildFailed
 from experiments.benchmarks.round_robin import Progress, RoundRobin
@@ -57,14 +57,16 @@ def measure(quick, options):
         print(f"Hardware: {hardware.Hardware(**known)}. Precisions: {', '.join(precisions)}.", flush=True)
         rows = {workload: make_rows(workload, sizes, precisions, known) for workload in sizes.workloads()}
         turns = sizes.turns * sum(1 + len(each) for each in rows.values())  # in each the machine itself takes one, too
-        others = {"decoding": decoding.SEARCHES, "memory": memory.READS}
+        others = {"buckets": ["both"], "decoding": decoding.SEARCHES, "memory": memory.READS}
         progress = Progress(turns + sum(len(each) for part, each in others.items() if part in sizes.parts))
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
         measured = {
             workload: RoundRobin(workload, sizes, each, products, machine, progress).run()
             for workload, each in rows.items()
         }
-    decoded = pipeline = None
+    bucketed = decoded = pipeline = None
+    if "buckets" in sizes.parts:
+        bucketed = buckets.measure_buckets(sizes.turns, progress)
     if "decoding" in sizes.parts:
         decoded = decoding.measure_decoding(sizes.turns, progress)
     if "memory" in sizes.parts:
@@ -74,6 +76,7 @@ def measure(quick, options):
         "command": runs.command_line(),
         "sizes": asdict(sizes),
         "workloads": measured,
+        "buckets": bucketed,
         "decoding": decoded,
         "pipeline_memory": pipeline,
         "hardware": known,

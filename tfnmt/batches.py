@@ -64,12 +64,12 @@ class Pairs:
             found.append([(width, part) for part in parts])
         return found
 
-    def batch(self, width, positions):
+    def batch(self, width, positions, rows=None):
         """One batch as a `Transformer` takes it: `({"source", "target"}, labels)`, int32 `(rows, width)`.
 
-        Rows that no sentence fills are padding.
+        Rows that no sentence fills are padding; by default there are as many as in each batch of that width.
         """
-        source, target, labels = np.full((3, self.rows(width), width), PAD, np.int32)
+        source, target, labels = np.full((3, rows or self.rows(width), width), PAD, np.int32)
         for row, i in enumerate(positions):
             english, french = self.english[i], self.french[i]
             source[row, : len(english) + 1] = [*english, END]

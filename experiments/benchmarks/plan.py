@@ -15,12 +15,13 @@ WORKLOADS = {
     "article": ("article",),
     "cvae": ("cvae-mnist", "cvae-cifar10"),
     "nmt": ("nmt",),
+    "buckets": (),
     "decoding": (),
     "memory": (),
 }
 """What each part trains: the U-Net of the matrix, the tutorial article's own, the conditional VAEs, the assignment's
-transformer. Two train nothing: `decoding` measures what kept keys and values gain while it translates, `memory` how
-much memory the U-Net's input pipeline takes."""
+transformer. The others are measured apart: `buckets`, what batches of like lengths gain in its training; `decoding`,
+what kept keys and values gain while it translates; `memory`, how much the U-Net's input pipeline takes."""
 
 PARTS = tuple(WORKLOADS)
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from experiments.benchmarks.buckets import tell_buckets
 from experiments.benchmarks.decoding import tell_decoding
 from experiments.benchmarks.memory import tell_pipeline_memory
 from experiments.harness.reporting import report
@@ -163,7 +164,11 @@ def _machine(record):
     ]
     for name, part in record["workloads"].items():
         parts += [f"### {TITLES[name]}", *_workload(part)]
-    for name, write in (("decoding", tell_decoding), ("pipeline_memory", tell_pipeline_memory)):
+    for name, write in (
+        ("buckets", tell_buckets),
+        ("decoding", tell_decoding),
+        ("pipeline_memory", tell_pipeline_memory),
+    ):
         parts += write(record[name]) if record.get(name) else []
     return "\n\n".join(parts)
 

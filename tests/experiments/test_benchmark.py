@@ -14,7 +14,7 @@ import pytest
 
 from experiments import benchmark
 from experiments.benchmark import parse_arguments
-from experiments.benchmarks import decoding, memory, round_robin
+from experiments.benchmarks import buckets, decoding, memory, round_robin
 from experiments.benchmarks.memory import MIB, peak_memory
 from experiments.benchmarks.plan import Sizes, folder_name, make_rows, make_sizes, native_precisions
 from experiments.benchmarks.processes import Child, ChildFailed
@@ -188,6 +188,7 @@ class Scripted(contextlib.nullcontext):
             **{"forward_flops": 1000, "xla_used": False, "first_step_seconds": 0.5},
         },
         "memory": {"start": 1, "peak": 2},
+        "padding": {"buckets": 0.25, "longest": 0.5},
         "kernels": {"convolutions": 0.9, "elementwise and copies": 0.1},
     }
     speeds = {"step": 1000.0, "together": 800.0, "inference": 4000.0}
@@ -209,6 +210,8 @@ class Scripted(contextlib.nullcontext):
             raise ChildFailed("out of memory")
         if method != "measure":
             return copy.copy(self.answers[method])
+        if self.service == "BucketService":
+            return {"buckets": [5.0, 6.0, 7.0], "longest": [3.0, 4.0, 5.0]}
         if self.service == "DecodingService":
             return {"kept": [90.0, 100.0, 110.0], "recomputed": [10.0, 9.0, 11.0]}
         if self.service == "PipelineMemory":
@@ -217,10 +220,10 @@ class Scripted(contextlib.nullcontext):
 
 
 def test_settings_take_turns_and_a_failure_is_one_rows_matter(tmp_path, monkeypatch, capfd):
-    for module in (benchmark, round_robin, decoding, memory):
+    for module in (benchmark, round_robin, buckets, decoding, memory):
         monkeypatch.setattr(module, "Child", Scripted)
     monkeypatch.setattr(Scripted, "asked", [])
-    options = ["--parts", "unet", "decoding", "memory", "--seconds", "0.01", "--results", tmp_path]
+    options = ["--parts", "unet", "buckets", "decoding", "memory", "--seconds", "0.01", "--results", tmp_path]
     code, out, err = run_here(monkeypatch, capfd, benchmark, *options)
     assert (code, err) == (1, "") and "left: 0m00s" in out.splitlines()[-3]
     (path,) = tmp_path.glob("benchmark/cpu-amd-epyc-tm-2-cores-*/record.json")
@@ -237,6 +240,7 @@ def test_settings_take_turns_and_a_failure_is_one_rows_matter(tmp_path, monkeypa
     assert part["pipeline"]["images_per_second"] == 500.0 and part["parameters"] == 7
     assert [row["tokens_per_second"] for row in record["decoding"]["rows"]] == 2 * [{"kept": 100.0, "recomputed": 10.0}]
     assert [row["peak"] for row in record["pipeline_memory"]["rows"]] == 6 * [3 * MIB]
+    assert [row["sentences_per_second"] for row in record["buckets"]["rows"]] == [6.0, 4.0]
     assert "### Decoding" in (tmp_path / "benchmark.md").read_text()
     assert "](benchmark.md)" in (tmp_path / "summary.md").read_text()
 

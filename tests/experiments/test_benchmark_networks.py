@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.benchmarks import decoding, networks
+from experiments.benchmarks import buckets, decoding, networks
 from experiments.benchmarks.kernels import kernel_shares, kind_of
 from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import Row, make_sizes
-from experiments.nmts.recipes import make_recipe
+from experiments.nmts.recipes import FINE, make_recipe
 from tfnmt.flops import count_flops
 
 SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
@@ -68,6 +68,26 @@ def test_decoding_is_measured_with_kept_keys_and_values_and_without(monkeypatch)
     speeds = decoding.DecodingService("float32", 2).measure(2)
     assert {name: len(found) for name, found in speeds.items()} == {"kept": 2, "recomputed": 2}
     assert min(min(found) for found in speeds.values()) > 0
+
+
+def test_batches_by_length_hold_the_same_sentences_with_less_padding(monkeypatch):
+    recipe = make_recipe("multi30k", "assignment", "smoke", {"vocabulary": 400, "widths": FINE})
+    monkeypatch.setattr(buckets, "make_recipe", lambda *_: recipe)
+    for name, value in (("SENTENCES", 400), ("BATCH_TOKENS", 256), ("EVERY", 1)):
+        monkeypatch.setattr(buckets, name, value)
+    service = buckets.BucketService()
+    sides = {
+        kind: sorted(tuple(row[row != 0]) for _, labels in batches for row in labels if row.any())
+        for kind, batches in service.kinds.items()
+    }
+    assert sides["buckets"] == sides["longest"] and len(sides["longest"]) == 400
+    for inputs, labels in service.kinds["longest"]:
+        assert (
+            inputs["source"][:, -1].any() and inputs["target"][:, -1].any() and labels.shape == inputs["target"].shape
+        )
+    padding, speeds = service.padding(), service.measure(2)
+    assert 0 < padding["buckets"] < padding["longest"] < 1
+    assert all(len(found) == 2 and min(found) > 0 for found in speeds.values())
 
 
 def test_a_steps_time_is_told_by_kind_of_kernel():

@@ -226,3 +226,10 @@ def test_decoding_and_sentences():
     text = benchmark_report.page([record])
     assert "Transformer: 31,055,297 parameters, sentences of 24 tokens, batches of 8" in text
     assert "| greedy | 1,250 | 100 | 12.5 |" in text
+    assert "### Batches by length" not in text
+    rows = [{"kind": "buckets", "padding": 0.25, "turns": [], "sentences_per_second": 60.0}]
+    rows += [{"kind": "longest", "padding": 0.5, "turns": [], "sentences_per_second": 40.0}]
+    record["buckets"] = {"corpus": "numbers", "sentences": 1024, "batch_tokens": 2048, "rows": rows}
+    text = benchmark_report.page([record])
+    assert "| by length, in buckets | 25% | 60.0 | 1.50 |" in text
+    assert "| in random order, padded to the longest | 50% | 40.0 | 1.00 |" in text
