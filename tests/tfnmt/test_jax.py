@@ -19,7 +19,9 @@ def compute(path):
     inputs = {"source": source, "target": np.array([[1, 9, 10, 11], [1, 12, 0, 0]], "int32")}
     labels = np.array([[9, 10, 11, 2], [12, 2, 0, 0]], "int32")
     found = {"logits": np.array(model(inputs))}
-    for name, search in (("greedy", Greedy(model)), ("beam", Beam(model, 3))):
+    searches = {"greedy": Greedy(model), "anew": Greedy(model, kept=False), "one": Beam(model, 1)}
+    searches |= {"beam": Beam(model, 3), "beam anew": Beam(model, 3, kept=False)}
+    for name, search in searches.items():
         tokens, found[f"{name} scores"] = search.predict_on_batch(source)
         found[name] = tokens.astype("float32")
     model.compile(keras.optimizers.SGD(0.1), jit_compile="auto")
@@ -51,5 +53,7 @@ def test_the_same_weights_translate_the_same_and_learn_the_same(tmp_path, python
     for norm, weights in start.items():
         here, on_jax = scope["compute"](tmp_path / f"{norm}.keras"), np.load(tmp_path / f"{norm}.npz")
         assert np.abs(here["weight 0"] - weights).max() > 1e-3
+        for name, other in (("greedy", "anew"), ("greedy", "one"), ("beam", "beam anew")):
+            assert np.array_equal(on_jax[name], on_jax[other])  # with keys and values kept and without; a beam of 1
         for name, expected in here.items():
             np.testing.assert_allclose(on_jax[name], expected, rtol=1e-3, atol=1e-4, err_msg=f"{norm} {name}")
