@@ -56,7 +56,7 @@ FORMATS = [
 def trained(tmp_path_factory, disturb):
     """Files of models trained in mixed precision: `{channels: path}`."""
     folder, paths = tmp_path_factory.mktemp("trained"), {}
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(5)  # of which no unit is dead, so that few pixels have the same probability
     keras.config.set_dtype_policy("mixed_bfloat16")
     for channels, up in ((1, "transpose"), (3, "upsample")):
         model = build_unet((32, 32, 3), channels, filters=4, depth=2, down="strided", up=up, dropout=0.2)
