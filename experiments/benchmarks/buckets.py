@@ -18,7 +18,7 @@ SENTENCES, BATCH_TOKENS, EVERY = 4096, 2048, 3
 
 
 class BucketService:
-    """Training on the same sentences in two kinds of batches: in buckets, and in random order, where each side is
+    """Training on sentences of one corpus in two kinds of batches: in buckets, and in random order, where each side is
     padded to its longest sentence and a batch holds as many sentences as a batch of buckets on average."""
 
     def __init__(self):
@@ -99,8 +99,8 @@ def tell_buckets(buckets):
         for speed in [row["sentences_per_second"]]
     ]
     text = (
-        f"The assignment's transformer trains on {buckets['sentences']:,} sentences of `{buckets['corpus']}`, "
-        "input pipeline not included."
+        f"The assignment's transformer trains on {buckets['sentences']:,} sentences of `{buckets['corpus']}`; one "
+        f"batch in {EVERY} of each kind is timed."
     )
     header = ["batches", "padding", "sentences/s", "times as fast"]
     return ["### Batches by length", text, report.table(header, rows)]
