@@ -60,8 +60,9 @@ def measure(quick, options):
         others = {"buckets": ["both"], "decoding": decoding.SEARCHES, "memory": memory.READS}
         progress = Progress(turns + sum(len(each) for part, each in others.items() if part in sizes.parts))
         products = {precision: machine.call("prepare_product", precision) for precision in precisions}
+        builders = 1 if known["device"] == "CPU" else 16  # a GPU idles while programs for it compile
         measured = {
-            workload: RoundRobin(workload, sizes, each, products, machine, progress).run()
+            workload: RoundRobin(workload, sizes, each, products, machine, progress, builders).run()
             for workload, each in rows.items()
         }
     bucketed = decoded = pipeline = None

@@ -52,7 +52,8 @@ class Sizes:
     turns: int = setting(3, "how often each setting is timed (default: 3)", least=1, option=True)
     seconds: float = setting(
         4.0,
-        "length of a turn, one step at least; 0.4 times as long for conditional VAEs (default: 4; with --quick, 0.5)",
+        "length of a turn, one step at least; 0.4 times as long for conditional VAEs (default: 4, on a GPU 1.5; with "
+        "--quick, 0.5)",
         option=True,
     )
     peer: str | None = setting(
@@ -76,7 +77,7 @@ class Sizes:
         return replace(UNET_PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own)
 
 
-ON_GPU = {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096}
+ON_GPU = {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096, "seconds": 1.5}
 QUICK = {"parts": ("unet", "cvae"), "settings": "default", "filters": 16, "seconds": 0.5}
 
 

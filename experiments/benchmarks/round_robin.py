@@ -5,6 +5,7 @@ Tools such as pyperf measure one program after the other, and lay a slow minute 
 
 import contextlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 from experiments.benchmarks.processes import Child, ChildFailed
@@ -50,10 +51,11 @@ class RoundRobin:
         products: the dictionary `MachineService.prepare_product` returned, by precision.
         machine: a `Child` that holds a `MachineService`.
         progress: a `Progress`.
+        builders: how many rows build and compile at the same time.
     """
 
-    def __init__(self, workload, sizes, rows, products, machine, progress):
-        self.workload, self.sizes, self.rows = workload, sizes, rows
+    def __init__(self, workload, sizes, rows, products, machine, progress, builders=1):
+        self.workload, self.sizes, self.rows, self.builders = workload, sizes, rows, builders
         self.products, self.machine, self.progress = products, machine, progress
         self.seconds, self.children = sizes.turn_seconds(workload), {}
         names = ("loop", "precision", "xla", "default")
@@ -67,7 +69,7 @@ class RoundRobin:
                 child = Child(SERVICES[row.loop], row, self.sizes, onednn=row.loop != "plain")
                 self.children[row] = stack.enter_context(child)
             self._each(lambda _, child: child.wait())
-            self._each(self._build)
+            self._build()
             self.machine.call("prepare_pipeline", self.workload, self.sizes)
             for turn in range(self.sizes.turns):
                 self._measure_machine(turn)
@@ -86,8 +88,12 @@ class RoundRobin:
                 self.progress.say(str(row), f"failed: {error}")
                 self.children.pop(row).kill()
 
-    def _build(self, row, child):
-        facts = child.call("build", limit=LIMIT)
+    def _build(self):
+        with ThreadPoolExecutor(self.builders) as pool:
+            built = {row: pool.submit(child.call, "build", limit=LIMIT) for row, child in self.children.items()}
+            self._each(lambda row, _: self._keep_facts(row, built[row].result()))
+
+    def _keep_facts(self, row, facts):
         names = ("network", "unit", "image_shape", "batch_size", "parameters", "forward_flops")
         self.network |= {name: facts.pop(name) for name in names if name in facts}
         self.outcomes[row] |= facts | {"turns": {measure: [] for measure in row.measures}}

@@ -112,7 +112,7 @@ PRESETS = {
     ),
     "demo": Recipe(image_size=64, images=6_000),
     "cpu": Recipe(),
-    "gpu": Recipe(filters=64, epochs=100, batch_size=32),
+    "gpu": Recipe(filters=64, epochs=200, batch_size=32),
 }
 """Budgets: `smoke` for tests (seconds), `demo` for `shapes` on a CPU (a minute each), `cpu` for 2 cores (about ten
 minutes each), `gpu` the full thing."""
