@@ -55,7 +55,7 @@ def test_presets_grow():
     assert list(PRESETS) == list(BUILTIN_SIZES) == ladder
     recipes = [make_recipe(preset, "mp-tr-bce", {}) for preset in ladder]
     budgets = [recipe.epochs_for(3_312) * 3_312 for recipe in recipes]
-    assert budgets == [3_312, 6_624, 26_496, 331_200]
+    assert budgets == [3_312, 6_624, 26_496, 662_400]
     assert [recipe.filters for recipe in recipes] == [4, 16, 16, 64]
 
 
