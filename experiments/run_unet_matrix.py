@@ -94,6 +94,11 @@ def check_recipes(args, options):
                     f"--hparams {args.hparams}: depth must be at most {deepest} for {variant}, whose encoder "
                     f"halves an image so often. Received: {recipe.depth}"
                 )
+            if recipe.half_size and recipe.image_size % 2 ** (recipe.depth + 1):
+                raise UserError(
+                    f"--half-size needs an --image-size divisible by {2 ** (recipe.depth + 1)}, since the U-Net halves "
+                    f"half of it {recipe.depth} times. Received: {recipe.image_size}"
+                )
             if recipe.image_size % 2**recipe.depth:
                 raise UserError(
                     f"--image-size must be divisible by {2**recipe.depth}, since the U-Net halves it {recipe.depth} "

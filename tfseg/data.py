@@ -113,16 +113,31 @@ class TrainingData:
         cache: a name in `CACHES`.
         cache_folder: where `"disk"` puts a folder of its own, filled at once and deleted with this object; by default
             among the system's temporary files, which some systems keep in memory.
+        half_size_epochs: the first so many epochs have images of half the side, which cost a quarter (progressive
+            resizing; Howard & Gugger 2020, "Deep Learning for Coders with fastai and PyTorch", chapter 7). The model
+            then takes images of any size.
 
     Raises:
         ValueError: for a dataset of unknown size, and as `checked_examples`.
     """
 
-    def __init__(self, examples, size, batch_size, policy, seed=0, augmentation=1.0, cache="memory", cache_folder=None):
+    def __init__(
+        self,
+        examples,
+        size,
+        batch_size,
+        policy,
+        seed=0,
+        augmentation=1.0,
+        cache="memory",
+        cache_folder=None,
+        half_size_epochs=0,
+    ):
         self.count = counted(examples)
         self.batch_size = min(batch_size, self.count)
         self.steps = self.count // self.batch_size
         self.size, self.policy, self.seed, self.augmentation = size, policy, seed, augmentation
+        self.half_size_epochs = half_size_epochs
         stored = size * 5 // 4 if augmentation else size
         self._stored = checked_examples(examples, policy).map(lambda e: resize_example(e, stored), PARALLEL_CALLS)
         self._stored = _cached(self._stored, cache, cache_folder, self)
@@ -131,13 +146,15 @@ class TrainingData:
 
     def epoch(self, epoch):
         """The batches of one epoch: (float32 `(b, size, size, 3)` in [0, 1], uint8 targets `(b, size, size, 1)`)."""
+        half = epoch < self.half_size_epochs
+        size = self.size // 2 if half else self.size
 
         def finish(step, batch):
             images, trimaps = batch
-            if self.augmentation:
+            if self.augmentation or half:
                 seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
                 outside = IGNORE if self.policy == IDS else BACKGROUND
-                images, trimaps = augment(images, trimaps, seed, self.size, self.augmentation, outside)
+                images, trimaps = augment(images, trimaps, seed, size, self.augmentation, outside)
             else:
                 images = tf.cast(images, tf.float32) / 255.0
             return images, target_from_trimap(trimaps, self.policy)

@@ -4,7 +4,6 @@ import itertools
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from experiments.benchmarks.kernels import kernel_shares
@@ -124,14 +123,12 @@ class MachineService:
 
 def _product(side, dtype, backend):
     """A function that multiplies two square matrices, of which it knows the result when it returns."""
-    random = np.random.default_rng(0)
-    left, right = (random.standard_normal((side, side), "float32") for _ in range(2))
     if backend == "jax":
         import jax
 
-        left, right = (jax.numpy.asarray(matrix, dtype) for matrix in (left, right))
+        left, right = (jax.random.normal(jax.random.key(seed), (side, side), dtype) for seed in range(2))
         multiply = jax.jit(jax.numpy.matmul)
         return lambda: multiply(left, right).block_until_ready()
-    left, right = (tf.cast(matrix, dtype) for matrix in (left, right))
+    left, right = (tf.random.stateless_normal((side, side), (0, seed), tf.as_dtype(dtype)) for seed in range(2))
     multiply = tf.function(lambda: tf.matmul(left, right))
     return lambda: multiply()[0, 0].numpy()

@@ -52,7 +52,7 @@ class Sizes:
     turns: int = setting(3, "how often each setting is timed (default: 3)", least=1, option=True)
     seconds: float = setting(
         4.0,
-        "length of a turn, one step at least; 0.4 times as long for conditional VAEs (default: 4, on a GPU 1.5; with "
+        "length of a turn, one step at least; 0.4 times as long for conditional VAEs (default: 4, on a GPU 1; with "
         "--quick, 0.5)",
         option=True,
     )
@@ -73,11 +73,11 @@ class Sizes:
 
     def unet_recipe(self):
         """The recipe of the U-Net: that of `mp-tr-bce`, as large as is asked for."""
-        own = {"image_size": self.image_size, "filters": self.filters, "batch_size": self.batch_size}
+        own = {"image_size": self.image_size, "filters": self.filters, "batch_size": self.batch_size, "half_size": 0.0}
         return replace(UNET_PRESETS["cpu"], variant=VARIANTS["mp-tr-bce"], **own)
 
 
-ON_GPU = {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096, "seconds": 1.5}
+ON_GPU = {"batch_size": 32, "unet_batches": 104, "cvae_preset": "gpu", "nmt_tokens": 4096, "seconds": 1.0}
 QUICK = {"parts": ("unet", "cvae"), "settings": "default", "filters": 16, "seconds": 0.5}
 
 

@@ -3,6 +3,7 @@
 import functools
 import shutil
 import time
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from experiments.harness.running.experiment import Experiment, Training
 from experiments.unets import figures, sources
 from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
 from experiments.unets.scoring import on_data, scoring_of
-from experiments.unets.training import build_model
+from experiments.unets.training import build_model, of_one_size
 from tfseg.data import TrainingData, evaluation_data
 from tfseg.flops import count_flops
 
@@ -55,10 +56,14 @@ class Matrix(Experiment):
         super().__init__(choice, preset, is_plain, shared, configurations, epochs, data, machine, results)
 
     def told(self, variant):
-        recipe = self.recipes[variant]
+        recipe = replace(self.recipes[variant], half_size=0.0)
         model = build_model(recipe, 0, 1, self.scoring)
         side, flops = recipe.image_size, count_flops(model) / 1e9
         return f"{side} x {side} pixels, {model.count_params():,} parameters, {flops:.2f} GFLOPs an image"
+
+    def costs(self, variant):
+        half, epochs = self.recipes[variant].half_size_epochs(self.epochs[variant]), self.epochs[variant]
+        return [0.25] * half + [1.0] * (epochs - half)
 
     def build(self, variant, seed):
         recipe, folder = self.recipes[variant], runs.seed_folder(self.folder, variant, seed)
@@ -73,12 +78,17 @@ class Matrix(Experiment):
             recipe.augmentation,
             self.cache,
             folder,
+            recipe.half_size_epochs(self.epochs[variant]),
         )
         examples, batch_size = self.machine.shareable(self.data.validation, 32)
         validation = evaluation_data(examples, recipe.image_size, batch_size, recipe.target, self.cache)
         steps, synchronized = self.epochs[variant] * data.steps, self.machine.synchronized()
         model = build_model(recipe, seed, steps, self.scoring, self.machine.xla, synchronized)
         return Training(model, data, validation)
+
+    def finished(self, model, variant):
+        recipe = self.recipes[variant]
+        return of_one_size(model, recipe) if recipe.half_size else model
 
     def score(self, model, variant, folder, label):
         """Everything that the test split says, with and without test-time flip; draws `predictions.png`."""

@@ -56,7 +56,7 @@ VARIANTS = {
 MATRIX = ("mp-tr-bce", "mp-tr-dice", "strconv-tr-bce", "strconv-ups-dice")
 
 
-LATER = {"weights": None, "encoder_rate": 1.0, "encoder_scale": 1, "ema": 0.0}
+LATER = {"weights": None, "encoder_rate": 1.0, "encoder_scale": 1, "ema": 0.0, "half_size": 0.0}
 """Fields that came after the first records, with values that change nothing. A record has them where they differ."""
 
 
@@ -88,6 +88,12 @@ class Recipe:
     )
     encoder_scale: int = setting(1, "times the image's size that an encoder sees: 1 or 2", 1, most=2)
     ema: float = setting(0.99, "momentum of the averaged weights; 0 for none", most=0.9999)
+    half_size: float = setting(
+        0.0,
+        "share of the epochs, the first, that train on images of half the side (progressive resizing); 0 for none",
+        most=0.9,
+        option={"metavar": "SHARE"},
+    )
     augmentation: float = setting(1.5, "strength of `tfseg.data.augment`; 0 for none")
     train_limit: int = setting(0, "use only so many examples of the train split; 0 for all")
     test_limit: int = setting(0, "and of the test split")
@@ -98,6 +104,10 @@ class Recipe:
     def epochs_for(self, train_images):
         """Epochs that make up the budget for a training set of this size; at least one."""
         return self.epochs or max(1, round(self.images / train_images))
+
+    def half_size_epochs(self, epochs):
+        """How many of so many epochs train on images of half the side."""
+        return round(self.half_size * epochs)
 
     def record(self):
         """The recipe as a flat dictionary."""
@@ -111,7 +121,7 @@ PRESETS = {
         image_size=32, filters=4, depth=2, batch_size=8, images=128, ema=0.0, train_limit=72, test_limit=16
     ),
     "demo": Recipe(image_size=64, images=6_000),
-    "cpu": Recipe(),
+    "cpu": Recipe(images=47_000, half_size=0.65),
     "gpu": Recipe(filters=64, epochs=200, batch_size=32),
 }
 """Budgets: `smoke` for tests (seconds), `demo` for `shapes` on a CPU (a minute each), `cpu` for 2 cores (about ten
@@ -138,7 +148,7 @@ def make_recipe(preset, variant, overrides):
         variant: a name in `VARIANTS`, or `tuned`.
         overrides: fields of `Recipe` that the user set, and, for `tuned` alone, those of `VARIANT_FIELDS`. Of these,
             the article's take the image size alone, so that they stay its recipe and their rows compare, and those of
-            an encoder are for the variants that have one.
+            an encoder are for the variants that have one, which always train on images of one size.
     """
     parts = {name: value for name, value in overrides.items() if name in VARIANT_FIELDS}
     overrides = {name: value for name, value in overrides.items() if name not in parts}
@@ -151,9 +161,13 @@ def make_recipe(preset, variant, overrides):
         enlarged = overrides.get("image_size", recipe.image_size) <= 128
         scale = overrides.get("encoder_scale", 2 if enlarged else 1)
         recipe = replace(recipe, encoder_scale=scale, depth=ENCODER_DEPTH + 1 - scale)
-    if recipe.variant.network != ENCODER:
-        overrides = {name: value for name, value in overrides.items() if not name.startswith("encoder_")}
-    return replace(recipe, **overrides)
+    foreign = "half_size" if recipe.variant.network == ENCODER else "encoder_"
+    overrides = {name: value for name, value in overrides.items() if not name.startswith(foreign)}
+    if recipe.variant.network != "unet":  # whose epochs all cost the same
+        recipe = replace(recipe, half_size=0.0, images=min(recipe.images, Recipe.images))
+    recipe = replace(recipe, **overrides)
+    can_be_halved = recipe.image_size % 2 ** (recipe.depth + 1) == 0
+    return recipe if can_be_halved or "half_size" in overrides else replace(recipe, half_size=0.0)
 
 
 _TUTORIAL = {

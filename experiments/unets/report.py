@@ -54,7 +54,7 @@ def short_table(records):
 def _run(records, folder, results_dir):
     variants = by_variant(records)
     counts = [len(seeds) for seeds in variants.values()]
-    notes = [report.spread_note(counts), "Images/s: training images a second of training."]
+    notes = [report.spread_note(counts), "Images/s: training images a second of training, at full size."]
     notes += _dagger([record for seeds in variants.values() for record in seeds])
     if TUTORIAL_KERAS3 in variants:
         notes.append(f"`{TUTORIAL_KERAS3}`: its code unchanged, where Keras 3 lets batch normalization learn.")
@@ -146,6 +146,7 @@ def _training(record):
         "learning_rate": rate.get(config.get("one_cycle"), "learning rate {}"),
         "weight_decay": "weight decay {}",
         "augmentation": "augmentation strength {}",
+        "half_size": "the first {:.0%} of the epochs on images of half the side",
     }
     return sections.training(record, texts)
 

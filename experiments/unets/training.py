@@ -32,7 +32,7 @@ def trimaps(choice, preset, train_limit=0, test_limit=0):
 
 
 def build_model(recipe, seed, steps, scoring=None, xla=False, synchronized=False):
-    """Builds and compiles the model of a recipe.
+    """Builds and compiles the model of a recipe; one that trains on images of half the side, too, takes any size.
 
     Args:
         recipe: a `Recipe`.
@@ -45,15 +45,22 @@ def build_model(recipe, seed, steps, scoring=None, xla=False, synchronized=False
     keras.utils.set_random_seed(seed)
     scoring = scoring or TrimapScoring("foreground")
     normalization = "sync_batch" if synchronized and recipe.normalization == "batch" else recipe.normalization
-    model = _network(recipe, scoring.channels(recipe), normalization)
+    model = _network(recipe, scoring.channels(recipe), normalization, None if recipe.half_size else recipe.image_size)
     loss, metric = scoring.compiled(recipe)
     model.compile(_optimizer(recipe, model, steps), loss, metrics=[metric], jit_compile=xla)
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def _network(recipe, channels, normalization):
-    shape = (recipe.image_size, recipe.image_size, 3)
+def of_one_size(model, recipe):
+    """The same network and weights for images of the recipe's size alone, to which photos then are resized."""
+    fixed = _network(recipe, model.output_shape[-1], recipe.normalization, recipe.image_size)
+    fixed.set_weights(model.get_weights())
+    return fixed
+
+
+def _network(recipe, channels, normalization, side):
+    shape = (side, side, 3)
     parts = recipe.variant
     if parts.is_tutorial:
         return build_tutorial_unet(shape, recipe.filters, channels, learn_statistics=parts.network != TUTORIAL)

@@ -42,7 +42,7 @@ class UNetTask(Task):
         data = shlex.quote(choice.data_dir) if choice.source == "folder" else choice.name
         ignore = f" --ignore {shlex.quote(told(own.ignore))}" if own and own.ignore != IGNORE else ""
         self.use = f"{script} --data {data}{ignore} --preset {preset} --variants {TUNED}"
-        recipe = PRESETS[preset]
+        recipe = replace(PRESETS[preset], half_size=0.0)  # trials are short
         self.data = sources.load(choice, own, recipe, preset)
         self.scoring = scoring_of(self.data, recipe.target)
         self.recipe = on_data(recipe, self.data)

@@ -21,6 +21,18 @@ def test_time_left_of_the_model_and_of_all(capsys):
     assert line.endswith("left: 0m30s, in all 2m30s\n")  # 3 epochs of 10 s; then 600 images of 0.2 s
 
 
+def test_time_left_where_the_first_epochs_cost_less(capsys):
+    row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 1, "seconds": 10.0}
+    clock = Clock(images=400, metric="val_iou", title="val IoU")
+    clock.started -= 20
+    costs = [0.25, 0.25, 1.0]
+    clock.epoch("mp-tr-bce seed 0", Progress(history=[row], best=0.25), 3, costs)
+    # An epoch of 10 s and one of 40 s; then 400 - 150 images at 20 s for 25.
+    assert capsys.readouterr().out.endswith("left: 0m50s, in all 4m10s\n")
+    progress = Progress(history=[row, {**row, "epoch": 2}, {**row, "epoch": 3, "seconds": 25.0}])
+    assert progress.images_per_second(costs) == 4.0 and progress.images_per_second() == 10.0
+
+
 def test_time_left_after_an_epoch_that_was_paused(capsys):
     row = {"loss": 0.5, "val_iou": 0.25, "images_per_epoch": 100, "images": 100, "epoch": 3, "seconds": 10.0}
     history = [row, {**row, "seconds": 3600.0}, row]

@@ -31,7 +31,7 @@ SCRIPT = ROOT / "experiments" / "run_unet_matrix.py"
 BASE = shlex.split("--preset smoke --data shapes --precision float32")
 VARIANTS = ("mp-tr-bce", "strconv-ups-dice")
 EPOCHS = [(f"{variant} seed 0", epoch) for variant in VARIANTS for epoch in (1, 2, 3)]
-COMMAND = [*BASE, "--epochs", "3", "--variants", *VARIANTS, "--cache", "disk"]
+COMMAND = [*BASE, "--epochs", "3", "--half-size", "0.3", "--variants", *VARIANTS, "--cache", "disk"]
 KILLS = [
     ((), kill_after("mp-tr-bce seed 0 | epoch 1/3 | loss", 0.05, Session.interrupt)),
     (torn_at("strconv-ups-dice"), Session.was_killed),

@@ -212,6 +212,20 @@ def test_a_dataset_smaller_than_a_batch_is_one_batch(twelve):
     assert np.array_equal(targets[:, 0, 0, 0], np.array(order) % 3 == 0)
 
 
+@pytest.mark.parametrize("strength", [0, 1e-3])
+def test_the_first_epochs_can_have_half_the_size(as_examples, strength):
+    left = np.arange(16)[None, :] < 8
+    examples = as_examples((np.where(left[..., None], 200, 40) * np.ones((16, 16, 3)), np.where(left, 1, 2)[[0] * 16]))
+    data = TrainingData(examples, 16, 1, "foreground", augmentation=strength, half_size_epochs=2)
+    for epoch, side in enumerate((8, 8, 16)):
+        ((image, mask),) = data.epoch(epoch).as_numpy_iterator()
+        assert image.shape == (1, side, side, 3) and mask.shape == (1, side, side, 1)
+        mirrored = image[0, 0, 0, 0] < 0.5  # by augmentation
+        columns = slice(side // 2 + 1, None) if mirrored else slice(0, side // 2 - 1)  # off the edge in the middle
+        assert np.all(mask[:, :, columns] == 1) and np.allclose(image[:, :, columns], 200 / 255, atol=0.02)
+        assert mask.mean() == pytest.approx(0.5, abs=1 / side)
+
+
 def test_training_data_needs_to_know_how_many_there_are(twelve):
     unknown = "The number of examples is not known, as of a generator; tell it: examples = .*assert_cardinality"
     generated = twelve.filter(lambda _: True)

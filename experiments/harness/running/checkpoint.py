@@ -45,10 +45,16 @@ class Progress:
     def epochs_done(self):
         return len(self.history)
 
-    def images_per_second(self):
+    def images_per_second(self, costs=None):
         """Images, or what else the data count, a second of the median epoch, which a busy moment of the machine or the
-        first compilation does not move."""
-        return float(np.median([row["images_per_epoch"] / row["seconds"] for row in self.history]))
+        first compilation does not move.
+
+        Args:
+            costs: what an image costs in each epoch; only those where it costs most count. By default, all do.
+        """
+        costs = costs or [1.0] * len(self.history)
+        rows = [row for row, cost in zip(self.history, costs, strict=True) if cost == max(costs)]
+        return float(np.median([row["images_per_epoch"] / row["seconds"] for row in rows]))
 
 
 class Checkpoint:

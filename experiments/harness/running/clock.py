@@ -14,8 +14,8 @@ class Clock:
     """Prints how far the training of several models is.
 
     Args:
-        images: training images of all models that are left to train; None where nobody knows, as in one of several
-            processes that share the work.
+        images: training images of all models that are left to train, each by its cost; None where nobody knows, as in
+            one of several processes that share the work.
         metric: key of the validation metric in the history, and `title`, what to call it.
         unit: what the images are, where they are none.
     """
@@ -32,17 +32,25 @@ class Clock:
         self.printed = now
         print(f"{label} | epoch {epoch} | step {step}/{steps}", end="\r" if terminal else "\n", flush=True)
 
-    def epoch(self, label, progress, epochs):
-        """Prints a line for the last finished epoch; `progress` is a `checkpoint.Progress`."""
-        row = progress.history[-1]
+    def epoch(self, label, progress, epochs, costs=None):
+        """Prints a line for the last finished epoch.
+
+        Args:
+            progress: a `checkpoint.Progress`.
+            epochs: how many in all.
+            costs: what an image costs in each of them, relative to one another; by default, the same.
+        """
+        row, done = progress.history[-1], progress.epochs_done
+        costs = costs or [1.0] * epochs
         self.printed = time.perf_counter()
-        self.images_seen += row["images_per_epoch"]
-        usual = statistics.median(row["seconds"] for row in progress.history[-5:])  # whatever paused one of them
-        of_model = (epochs - progress.epochs_done) * usual
+        self.images_seen += row["images_per_epoch"] * costs[done - 1]
+        recent = [row["seconds"] / costs[row["epoch"] - 1] for row in progress.history[-5:]]
+        usual = statistics.median(recent)  # whatever paused one of them
+        of_model = sum(costs[done:]) * usual
         of_all = ""
         if self.images_left is not None:
             pace = (self.printed - self.started) / self.images_seen
-            rest = self.images_left - epochs * row["images_per_epoch"]
+            rest = self.images_left - sum(costs) * row["images_per_epoch"]
             of_all = f", in all {duration(of_model + rest * pace)}"
         print(
             f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
@@ -51,15 +59,15 @@ class Clock:
             flush=True,
         )
 
-    def callbacks(self, label, epochs):
+    def callbacks(self, label, epochs, costs=None):
         """What `harness.running.training.train` calls with its progress, as keyword arguments."""
         return {
-            "on_epoch": lambda progress: self.epoch(label, progress, epochs),
+            "on_epoch": lambda progress: self.epoch(label, progress, epochs, costs),
             "on_step": lambda epoch, step, steps: self.step(label, f"{epoch}/{epochs}", step, steps),
         }
 
     def finish(self, images):
-        """Takes a finished model's images off what is left."""
+        """Takes a finished model's images, each by its cost, off what is left."""
         if self.images_left is not None:
             self.images_left -= images
 

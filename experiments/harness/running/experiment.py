@@ -107,9 +107,20 @@ class Experiment:
         """The records of this run's folder."""
         return [r for r in report.read_records(self.results) if self.folder in (self.results / r["folder"]).parents]
 
+    def finished(self, model, variant):
+        """What is saved and scored of a trained model: itself, where a subclass has nothing else."""
+        return model
+
     def work(self, variant):
         """Training examples that a model sees."""
         return self.epochs[variant] * self.data.sizes["train"]
+
+    def costs(self, variant):
+        """What a training example costs in each epoch, relative to one another."""
+        return [1.0] * self.epochs[variant]
+
+    def _cost(self, variant):
+        return sum(self.costs(variant)) * self.data.sizes["train"]
 
     def left(self, force=False):
         """The models that are still to train; with `force`, all."""
@@ -135,7 +146,7 @@ class Experiment:
             for variant, seed in [m for m in self.configurations if m not in left]:
                 print(f"{variant} seed {seed}: finished, kept")
                 (runs.seed_folder(self.folder, variant, seed) / CHECKPOINT).unlink(missing_ok=True)
-            work = sum(self.work(variant) for variant, _ in left)
+            work = sum(self._cost(variant) for variant, _ in left)
             clock = Clock(work, f"val_{self.monitor}", self.title, self.unit)
             for variant, seed in left:
                 try:
@@ -160,10 +171,11 @@ class Experiment:
             checkpoint = Checkpoint(folder / CHECKPOINT, training.model, [configuration, self.shared, seed])
             try:
                 parts = training.model, training.data, training.validation, epochs, checkpoint, self.monitor, self.mode
-                progress = train(*parts, unit=self.unit, **clock.callbacks(label, epochs))
+                progress = train(*parts, unit=self.unit, **clock.callbacks(label, epochs, self.costs(variant)))
             finally:
-                clock.finish(self.work(variant))
-        save_model(training.model, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
+                clock.finish(self._cost(variant))
+        trained = self.finished(training.model, variant)
+        save_model(trained, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
         model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
         print(f"{label}: scoring on the test split ...", flush=True)
         scores = self.score(model, variant, folder, label)
@@ -188,7 +200,7 @@ class Experiment:
             **scores,
             "validation": {**validation, **scores.get("validation", {})},
             "seconds": {"training": progress.seconds, **scores.get("seconds", {})},
-            f"{self.unit}_per_second": progress.images_per_second(),
+            f"{self.unit}_per_second": progress.images_per_second(self.costs(variant)),
             "versions": runs.versions(),
             "hardware": self.machine.record(),
         }

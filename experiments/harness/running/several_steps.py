@@ -2,11 +2,12 @@
 
 `keras.Model.fit` hands each batch to the device from Python and waits for its loss. For small models that costs a GPU
 more time than the step itself. Here a compiled `lax.scan` takes a stack of batches at once, and the next stack is put
-together while the device works. On CPUs a convolution inside of `lax.scan` is many times slower, so there each call
-takes one step.
+together in a thread while the device works. On CPUs a convolution inside of `lax.scan` is many times slower, so there
+each call takes one step.
 """
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import keras
@@ -54,7 +55,7 @@ class SeveralSteps:
 
     def run(self, stacks, on_loss=None):
         """Trains on what `stacks` yields; `on_loss` may return True to end that. Returns the metrics."""
-        stacks = iter(stacks)
+        stacks = ahead(stacks) if self.steps > 1 else iter(stacks)
         first = next(stacks)
         self._build_metrics(*first)
         self.model.reset_metrics()
@@ -101,6 +102,16 @@ class SeveralSteps:
                     yield keras.tree.map_structure(lambda *arrays: jax.device_put(np.stack(arrays)), *group), len(group)
                 else:
                     yield from ((batch, 1) for batch in group)
+
+
+def ahead(elements):
+    """The elements of an iterable, each made in a thread while the one before is in use."""
+    elements, over = iter(elements), object()
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, elements, over)
+        while (element := coming.result()) is not over:
+            coming = pool.submit(next, elements, over)
+            yield element
 
 
 def _shapes(batch):
