@@ -31,7 +31,7 @@ def parse_arguments(argv=None):
         help=f"auto, {', '.join(sources.KNOWN)}, numbers, or files of your own (default: the first found)")  # fmt: skip
     add_run_options(parser, PRESETS, ROOT / "results", f"folder of parallel text (default: {sources.FOLDER}, else "
                     "~/translation_data)", strategy=False)  # fmt: skip
-    add_model_options(parser, "assignment or small")
+    add_model_options(parser, "assignment, small or tiny")
     add_options(parser, Recipe)
     return parser.parse_args(argv)
 

@@ -56,15 +56,18 @@ def tfds_images(choice, image_size=None):
     Raises:
         UserError: for a dataset that has no such images, labels or splits.
     """
-    info = datasets.builder_of(choice).info
-    if not set(info.features) >= FEATURES:
-        raise UserError(f"{choice.name} has {', '.join(info.features)}; a conditional VAE needs image and label")
+
+    def check(features):
+        if not set(features) >= FEATURES:
+            raise UserError(f"{choice.name} has {', '.join(sorted(features))}; a conditional VAE needs image and label")
+        classes, channels = getattr(features["label"], "num_classes", None), features["image"].shape[2]
+        if not classes or classes < 2 or channels not in (1, 3):
+            raise UserError(
+                f"{choice.name} has {classes or 'no'} classes and {channels} channels; it needs two, and 1 or 3"
+            )
+
+    info = datasets.builder_of(choice, check).info
     label, (height, width, channels) = info.features["label"], info.features["image"].shape
-    classes = getattr(label, "num_classes", None)
-    if not classes or classes < 2 or channels not in (1, 3):
-        raise UserError(
-            f"{choice.name} has {classes or 'no'} classes and {channels} channels; it needs two, and 1 or 3"
-        )
     tested = next((name for name in ("test", "validation") if name in info.splits), None)
     if "train" not in info.splits or tested is None:
         raise UserError(

@@ -121,15 +121,20 @@ def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
 
 def _tfds_splits(choice):
     """TFDS's names of the splits, by `train`, `test` and, where it is a split of its own, `validation`."""
-    builder = datasets.builder_of(choice)
-    features, known = builder.info.features, builder.info.splits
-    if not set(features) >= FEATURES:
-        raise UserError(f"{choice.name} has {', '.join(features)}; a U-Net needs image and segmentation_mask")
+
+    def check(features):
+        if not set(features) >= FEATURES:
+            raise UserError(
+                f"{choice.name} has {', '.join(sorted(features))}; a U-Net needs image and segmentation_mask"
+            )
+        image, mask = features["image"], features["segmentation_mask"]
+        if np.dtype(image.np_dtype) != np.uint8:
+            raise UserError(f"{choice.name} has images of {np.dtype(image.np_dtype)}; a U-Net needs uint8")
+        if mask.shape[2:] not in ((), (1,)):
+            raise UserError(f"{choice.name} has masks of {mask.shape}; a U-Net needs (h, w, 1)")
+
+    known = datasets.builder_of(choice, check).info.splits
     scored = next((name for name in ("test", "validation") if name in known), None)
-    if np.dtype(features["image"].np_dtype) != np.uint8:
-        raise UserError(f"{choice.name} has images of {np.dtype(features['image'].np_dtype)}; a U-Net needs uint8")
-    if features["segmentation_mask"].shape[2:] not in ((), (1,)):
-        raise UserError(f"{choice.name} has masks of {features['segmentation_mask'].shape}; a U-Net needs (h, w, 1)")
     if "train" not in known or scored is None:
         raise UserError(f"{choice.name} has the splits {', '.join(known)}; a U-Net needs train, and test or validation")
     found = {"train": "train", "test": scored}

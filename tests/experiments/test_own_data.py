@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from experiments import run_unet_matrix, segment
+from experiments.cvaes.sources import tfds_images
 from experiments.harness.data import datasets
 from experiments.harness.running.errors import UserError
 from experiments.unets.own_data import from_pairs, from_tfds
@@ -130,3 +131,19 @@ def test_a_tfds_dataset_by_name(prepared):
         assert example["segmentation_mask"].shape == (4, 5, 1)
         assert (example["segmentation_mask"] == (example["image"] > 0)).all()
     assert from_tfds(choice).record() == data.record()
+
+
+LABELS = "wider_face has faces, image, image/filename; a conditional VAE needs image and label"
+
+
+@pytest.mark.parametrize(
+    "read, name, line",
+    [
+        (from_tfds, "mnist", "mnist has image, label; a U-Net needs image and segmentation_mask"),
+        (tfds_images, "wider_face", LABELS),
+    ],
+)
+def test_a_tfds_dataset_without_what_is_needed_is_not_downloaded(tmp_path, monkeypatch, read, name, line):
+    monkeypatch.setattr(datasets, "download_and_prepare", lambda *_: pytest.fail("it was downloaded"))
+    with pytest.raises(UserError, match=f"^{line}$"):
+        read(datasets.Choice(name, "download", str(tmp_path), ""))

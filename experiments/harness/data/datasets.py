@@ -140,8 +140,13 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None, limits=Non
     return {key: dataset.take((limits or {}).get(key) or -1) for key, dataset in loaded.items()}
 
 
-def builder_of(choice):
+def builder_of(choice, check=None):
     """TFDS's builder of a chosen dataset, which is downloaded and prepared first if that was the choice.
+
+    Args:
+        choice: what `choose` returned.
+        check: called with the dataset's features, before anything is downloaded; raises `UserError` for others than it
+            needs.
 
     Raises:
         UserError: if the download fails or the prepared files are damaged.
@@ -149,12 +154,17 @@ def builder_of(choice):
     import tensorflow_datasets as tfds
 
     if choice.source == "download":
+        if check:
+            check(tfds.builder(choice.name, data_dir=choice.data_dir).info.features)
         download_and_prepare(choice.name, choice.data_dir)
     folder = prepared_folder(choice.data_dir, choice.name)
     try:
-        return tfds.builder_from_directory(folder)
+        builder = tfds.builder_from_directory(folder)
     except Exception as error:  # TFDS lets whatever its parsers raise through
         raise _damaged(folder, error) from error
+    if check:
+        check(builder.info.features)
+    return builder
 
 
 def only(*features):
