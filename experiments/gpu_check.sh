@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What to run first on a fresh GPU machine, on JAX: CIFAR-10's control and the U-Net matrix side by side, beside them every
-# training script and the benchmark in their smallest size, then the benchmark alone.
+# training script in its smallest size and the benchmark with short turns, then the benchmark alone.
 #
 #     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
 #
@@ -17,6 +17,7 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$logs/compiled}
 python=${PYTHON:-python}
 smoke=$(mktemp -d) # not below RESULTS, whose summary has every record
 trap 'rm -rf "$smoke"' EXIT
+trap 'trap - INT TERM; kill 0; exit 130' INT TERM # or what runs in the background would go on
 failed=0
 
 part() { # part NAME COMMAND...: runs a command with its output in a log, and says how it went
@@ -36,7 +37,8 @@ smoke() { # every training script in its smallest size, on data drawn here
 }
 
 # Compiling keeps the processor busy and leaves the GPU idle, so all that need not be timed runs side by side. The
-# benchmark's smallest run compiles what the real one needs.
+# benchmark with short turns compiles what the real one needs. Records say that they were made beside each other.
+export BESIDE="the other trainings of gpu_check.sh"
 benchmark=("$python" experiments/benchmark.py --parts unet cvae nmt --settings default)
 part smoke-benchmark "${benchmark[@]}" --turns 1 --seconds 0.1 --results "$smoke" &
 part cifar10-control "$python" experiments/cvae.py --data cifar10 --preset gpu --model control --results "$results" &

@@ -96,7 +96,7 @@ def check_recipes(args, options):
                 )
             if recipe.half_size and recipe.image_size % 2 ** (recipe.depth + 1):
                 raise UserError(
-                    f"--half-size needs an --image-size divisible by {2 ** (recipe.depth + 1)}, since the U-Net halves "
+                    f"half_size needs an --image-size divisible by {2 ** (recipe.depth + 1)}, since the U-Net halves "
                     f"half of it {recipe.depth} times. Received: {recipe.image_size}"
                 )
             if recipe.image_size % 2**recipe.depth:

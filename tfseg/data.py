@@ -146,17 +146,17 @@ class TrainingData:
 
     def epoch(self, epoch):
         """The batches of one epoch: (float32 `(b, size, size, 3)` in [0, 1], uint8 targets `(b, size, size, 1)`)."""
-        half = epoch < self.half_size_epochs
-        size = self.size // 2 if half else self.size
 
         def finish(step, batch):
             images, trimaps = batch
-            if self.augmentation or half:
+            if self.augmentation:
                 seed = tf.stack([tf.cast(self.seed, tf.int64), epoch * 1_000_003 + step])
                 outside = IGNORE if self.policy == IDS else BACKGROUND
-                images, trimaps = augment(images, trimaps, seed, size, self.augmentation, outside)
+                images, trimaps = augment(images, trimaps, seed, self.size, self.augmentation, outside)
             else:
                 images = tf.cast(images, tf.float32) / 255.0
+            if epoch < self.half_size_epochs:
+                images, trimaps = tf.nn.avg_pool2d(images, 2, 2, "VALID"), trimaps[:, 1::2, 1::2]
             return images, target_from_trimap(trimaps, self.policy)
 
         seed = self.seed * 1_000_003 + epoch

@@ -41,8 +41,8 @@ other machines. Images are noise of the datasets' shapes.
   weights. FLOPs are those of convolutions and dense layers, two a multiply-add. On GPUs TensorFlow computes `float32`
   products and convolutions alike in TF32.
 - *Input pipeline*: how much longer a step takes with it than alone, in the median of pairs of turns; below 0 is noise.
-- *First step*: compilation included. *Peak memory*: the most that the setting's process ever had in use, TensorFlow's
-  own share included; on a GPU, the most of the device's memory.
+- *First step*: compilation included, on GPUs that of all settings side by side. *Peak memory*: the most that the
+  setting's process ever had in use, TensorFlow's own share included; on a GPU, the most of the device's memory.
 - *PyTorch* (`--peer torch`, where it is installed): the same network, batch and loss with a fused AdamW and no metrics.
 - Precisions are those that the machine computes in: half precision is left out on CPUs, where it is emulated."""
 

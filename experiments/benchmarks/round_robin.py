@@ -89,9 +89,12 @@ class RoundRobin:
                 self.children.pop(row).kill()
 
     def _build(self):
-        with ThreadPoolExecutor(self.builders) as pool:
+        pool = ThreadPoolExecutor(self.builders)
+        try:
             built = {row: pool.submit(child.call, "build", limit=LIMIT) for row, child in self.children.items()}
             self._each(lambda row, _: self._keep_facts(row, built[row].result()))
+        finally:  # where this is interrupted, the children end, and the threads with them
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _keep_facts(self, row, facts):
         names = ("network", "unit", "image_shape", "batch_size", "parameters", "forward_flops")

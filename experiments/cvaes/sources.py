@@ -60,7 +60,7 @@ def tfds_images(choice, image_size=None):
     def check(features):
         if not set(features) >= FEATURES:
             raise UserError(f"{choice.name} has {', '.join(sorted(features))}; a conditional VAE needs image and label")
-        classes, channels = getattr(features["label"], "num_classes", None), features["image"].shape[2]
+        classes, channels = getattr(features["label"], "num_classes", None), features["image"].shape[-1]
         if not classes or classes < 2 or channels not in (1, 3):
             raise UserError(
                 f"{choice.name} has {classes or 'no'} classes and {channels} channels; it needs two, and 1 or 3"

@@ -174,7 +174,7 @@ def _gain(record, results_dir):
     counts = [len(seeds) for _, seeds in compared]
     title = (
         f"What it gains: trained models of `{record['dataset']}`, the best on test images first. A gain of the search "
-        "is what remains between models that have seen as many images."
+        "is what remains between models that have seen as many images, of the same size."
     )
     header = ["model", "run", "hyperparameters", "seeds", "parameters", "training images seen", _title(record, "test")]
     return f"{title} {report.spread_note(counts)}".strip() + "\n\n" + report.table(header, rows, left=3)

@@ -12,7 +12,7 @@ from experiments.harness.data.splits import take
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
 from experiments.unets import figures, sources
-from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, make_recipe
+from experiments.unets.recipes import MATRIX, VARIANT_FIELDS, at_one_price, make_recipe
 from experiments.unets.scoring import on_data, scoring_of
 from experiments.unets.training import build_model, of_one_size
 from tfseg.data import TrainingData, evaluation_data
@@ -44,7 +44,8 @@ class Matrix(Experiment):
         self.scoring = scoring_of(data, base.target)
         base = on_data(base, data)
         self.recipes = {variant: on_data(make_recipe(preset, variant, overrides), data) for variant in variants}
-        common = {name: value for name, value in base.record().items() if name not in vars(base.variant)}
+        full_size = at_one_price(replace(base, half_size=0.0))  # which the variants differ in
+        common = {name: value for name, value in full_size.record().items() if name not in vars(base.variant)}
         shared = {**common, **machine.settings(), "data": data.record()}
         configurations = {
             (variant, seed): {**self.recipes[variant].record(), "precision": machine.precision}
@@ -56,10 +57,11 @@ class Matrix(Experiment):
         super().__init__(choice, preset, is_plain, shared, configurations, epochs, data, machine, results)
 
     def told(self, variant):
-        recipe = replace(self.recipes[variant], half_size=0.0)
-        model = build_model(recipe, 0, 1, self.scoring)
+        recipe, half = self.recipes[variant], self.recipes[variant].half_size_epochs(self.epochs[variant])
+        model = build_model(replace(recipe, half_size=0.0), 0, 1, self.scoring)
         side, flops = recipe.image_size, count_flops(model) / 1e9
-        return f"{side} x {side} pixels, {model.count_params():,} parameters, {flops:.2f} GFLOPs an image"
+        sides = f"{side} x {side} pixels" + f" ({half} epochs: {side // 2} x {side // 2})" * bool(half)
+        return f"{sides}, {model.count_params():,} parameters, {flops:.2f} GFLOPs an image"
 
     def costs(self, variant):
         half, epochs = self.recipes[variant].half_size_epochs(self.epochs[variant]), self.epochs[variant]
@@ -86,7 +88,7 @@ class Matrix(Experiment):
         model = build_model(recipe, seed, steps, self.scoring, self.machine.xla, synchronized)
         return Training(model, data, validation)
 
-    def finished(self, model, variant):
+    def to_save(self, model, variant):
         recipe = self.recipes[variant]
         return of_one_size(model, recipe) if recipe.half_size else model
 

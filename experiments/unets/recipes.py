@@ -106,8 +106,8 @@ class Recipe:
         return self.epochs or max(1, round(self.images / train_images))
 
     def half_size_epochs(self, epochs):
-        """How many of so many epochs train on images of half the side."""
-        return round(self.half_size * epochs)
+        """How many of so many epochs train on images of half the side; never all."""
+        return min(round(self.half_size * epochs), epochs - 1)
 
     def record(self):
         """The recipe as a flat dictionary."""
@@ -163,11 +163,16 @@ def make_recipe(preset, variant, overrides):
         recipe = replace(recipe, encoder_scale=scale, depth=ENCODER_DEPTH + 1 - scale)
     foreign = "half_size" if recipe.variant.network == ENCODER else "encoder_"
     overrides = {name: value for name, value in overrides.items() if not name.startswith(foreign)}
-    if recipe.variant.network != "unet":  # whose epochs all cost the same
-        recipe = replace(recipe, half_size=0.0, images=min(recipe.images, Recipe.images))
     recipe = replace(recipe, **overrides)
     can_be_halved = recipe.image_size % 2 ** (recipe.depth + 1) == 0
-    return recipe if can_be_halved or "half_size" in overrides else replace(recipe, half_size=0.0)
+    if recipe.variant.network != "unet" or not (can_be_halved or "half_size" in overrides):
+        recipe = replace(recipe, half_size=0.0)
+    return recipe if "images" in overrides else at_one_price(recipe)
+
+
+def at_one_price(recipe):
+    """The recipe with fewer images where all are of full size, so that it takes about as long."""
+    return recipe if recipe.half_size else replace(recipe, images=min(recipe.images, Recipe.images))
 
 
 _TUTORIAL = {

@@ -47,7 +47,8 @@ def short_table(records):
         f"{sections.images(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} "
         f"pixels, {config['filters']} filters at the first level; {report.hardware(records[0])}."
     )
-    what = " ".join([what, *_dagger(records)])
+    halved = any(field(record, "config.half_size") for record in records)
+    what = " ".join([what, *_dagger(records), *["Images/s at full size."] * halved])
     return sections.short(main_table(by_variant(records)), records, what, map(report.command, records))
 
 

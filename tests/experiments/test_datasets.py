@@ -161,7 +161,7 @@ def test_only_reads_the_features_named(prepared):
 
 
 def test_download_prepares_and_then_reads(prepared, tmp_path, monkeypatch):
-    def download_and_prepare(name, data_dir):
+    def download_and_prepare(name, data_dir, check):
         shutil.copytree(prepared / name, Path(data_dir) / name)
 
     monkeypatch.setattr(datasets, "download_and_prepare", download_and_prepare)

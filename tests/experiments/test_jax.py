@@ -89,7 +89,7 @@ def test_the_same_weights_predict_the_same_and_learn_the_same(tmp_path, disturb,
 
 
 OPTIONS = ["--preset", "smoke", "--epochs", "1", "--precision", "float32"]
-MIRRORED = ["--variants", "strconv-ups-dice", "--strategy", "mirrored"]
+MIRRORED = ["--variants", "strconv-ups-dice", "--epochs", "2", "--half-size", "0.5", "--strategy", "mirrored"]
 COMMANDS = {  # the one on two devices last: they stay set up
     "cvae": ["cvae.py", "--data", "glyphs"],
     "nmt": ["nmt.py", "--data", "numbers"],

@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
@@ -85,7 +85,11 @@ def test_half_the_size_is_for_the_four_and_for_sizes_that_can_be_halved_once_mor
     epochs = recipe.epochs_for(585)
     assert (epochs, recipe.half_size_epochs(epochs)) == (80, 52)
     assert make_recipe("cpu", "mp-tr-bce", {"image_size": 96}).half_size == recipe.half_size
-    assert make_recipe("cpu", "mp-tr-bce", {"image_size": 112}).half_size == 0  # 56 can't be halved four times
+    for changes in ({"image_size": 112}, {"half_size": 0.0}):  # 56 can't be halved four times
+        full = make_recipe("cpu", "mp-tr-bce", changes)
+        assert (full.half_size, full.images) == (0, 25_000)
+    assert make_recipe("cpu", "mp-tr-bce", {"half_size": 0.0, "images": 30_000}).images == 30_000
+    assert all(replace(recipe, half_size=share).half_size_epochs(n) < n for share in (0.65, 0.9) for n in range(1, 6))
     for variant in ("scratch-tr-bce_dice", "tutorial"):
         other = make_recipe("cpu", variant, {"half_size": 0.5})
         assert other.half_size == 0 and other.images == 25_000

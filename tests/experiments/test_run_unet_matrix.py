@@ -48,7 +48,7 @@ TUTORIAL = ["--variants", "mp-tr-bce", "tutorial", "--preset", "smoke"]
     [
         (["--image-size", "100"], "--image-size must be divisible by 16, since the U-Net halves it 4 times. Re"),
         (["--preset", "smoke", "--image-size", "30"], "--image-size must be divisible by 4, since the U-Net halves it"),
-        (["--image-size", "48", "--half-size", "0.5"], "--half-size needs an --image-size divisible by 32, si"),
+        (["--image-size", "48", "--half-size", "0.5"], "half_size needs an --image-size divisible by 32, since "),
         ([*TUTORIAL, "--image-size", "20"], "--image-size must be divisible by 16, since the U-Net halves it 4 times."),
         (["--variants", "tuned"], "--variants tuned takes blocks and loss from --hparams FILE, such as a search's"),
         (["--variants", "tuned", "--hparams", "file"], "--variants tuned needs down, up and loss; --hparams file"),

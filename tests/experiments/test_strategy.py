@@ -49,8 +49,17 @@ print(json.dumps([largest(one), largest(one - two), largest(one - apart), logs_o
 """
 
 OPTIONS = ["--preset", "smoke", "--epochs", "1", "--precision", "float32", "--strategy", "mirrored"]
+HALF = ["--epochs", "2", "--half-size", "0.5"]
 COMMANDS = [
-    [str(ROOT / "experiments/run_unet_matrix.py"), "--data", "shapes", "--variants", "strconv-ups-dice", *OPTIONS],
+    [
+        str(ROOT / "experiments/run_unet_matrix.py"),
+        "--data",
+        "shapes",
+        "--variants",
+        "strconv-ups-dice",
+        *OPTIONS,
+        *HALF,
+    ],
     [str(ROOT / "experiments/cvae.py"), "--data", "glyphs", *OPTIONS],
 ]
 

@@ -64,7 +64,7 @@ def test_a_search(tmp_path, monkeypatch, capfd, smoke_classifiers):
         return training
 
     monkeypatch.setattr(CVAETask, "build", build)
-    options = shlex.split("--tuner bayesian --trials 3 --max-epochs 1 --name small")
+    options = shlex.split("--tuner bayesian --trials 2 --max-epochs 1 --name small")
     code, out, err = run_here(monkeypatch, capfd, tune_cvae, *BASE, *options, "--results", tmp_path)
     assert (code, err) == (0, "") and "tiny seed 2 | epoch " not in out  # the feature network is there already
     record = json.loads((tmp_path / "tuning" / "small" / "record.json").read_text())

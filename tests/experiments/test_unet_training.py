@@ -44,12 +44,13 @@ def test_averages_span_a_tenth_of_the_training_at_most(steps, momentum):
     assert optimizer.use_ema == (momentum > 0) and optimizer.ema_momentum == pytest.approx(momentum)
 
 
-def test_a_model_that_trains_on_two_sizes_ends_as_one_of_the_larger():
-    recipe = make_recipe("smoke", "mp-tr-dice", {"half_size": 0.5})
+@pytest.mark.parametrize("variant", ["mp-tr-bce", "strconv-ups-dice"])
+def test_a_model_that_trains_on_two_sizes_ends_as_one_of_the_larger(variant):
+    recipe = make_recipe("smoke", variant, {"half_size": 0.5})
     model = build_model(recipe, 0, 10)
     assert model.input_shape == (None, None, None, 3)
     fixed = of_one_size(model, recipe)
     assert fixed.input_shape == (None, 32, 32, 3) and fixed.count_params() == model.count_params()
     image = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
     np.testing.assert_allclose(fixed.predict(image, verbose=0), model.predict(image, verbose=0), atol=1e-5)
-    assert build_model(make_recipe("smoke", "mp-tr-dice", {}), 0, 10).input_shape == (None, 32, 32, 3)
+    assert build_model(make_recipe("smoke", variant, {}), 0, 10).input_shape == (None, 32, 32, 3)

@@ -154,9 +154,7 @@ def builder_of(choice, check=None):
     import tensorflow_datasets as tfds
 
     if choice.source == "download":
-        if check:
-            check(tfds.builder(choice.name, data_dir=choice.data_dir).info.features)
-        download_and_prepare(choice.name, choice.data_dir)
+        download_and_prepare(choice.name, choice.data_dir, check)
     folder = prepared_folder(choice.data_dir, choice.name)
     try:
         builder = tfds.builder_from_directory(folder)

@@ -69,8 +69,13 @@ def probe(url):
     return problem[0]
 
 
-def download_and_prepare(name, data_dir):
+def download_and_prepare(name, data_dir, check=None):
     """Lets TFDS download a dataset and prepare it in `data_dir`, with its progress bars.
+
+    Args:
+        name: of the dataset.
+        data_dir: the folder.
+        check: called with the dataset's features before that; raises `UserError` for others than are needed.
 
     Raises:
         UserError: if that fails, except for a full disk, which stays an `OSError`.
@@ -78,7 +83,12 @@ def download_and_prepare(name, data_dir):
     import tensorflow_datasets as tfds
 
     try:
-        tfds.builder(name, data_dir=data_dir).download_and_prepare()
+        builder = tfds.builder(name, data_dir=data_dir)
+        if check:
+            check(builder.info.features)
+        builder.download_and_prepare()
+    except UserError:
+        raise
     except Exception as error:  # TFDS lets whatever its HTTP and archive libraries raise through
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise

@@ -21,8 +21,8 @@ class Clock:
     """
 
     def __init__(self, images, metric, title, unit="images"):
-        self.images_left, self.metric, self.title, self.unit = images, metric, title, unit
-        self.images_seen, self.started, self.printed = 0, time.perf_counter(), time.perf_counter()
+        self.work_left, self.metric, self.title, self.unit = images, metric, title, unit
+        self.work_done, self.started, self.printed = 0, time.perf_counter(), time.perf_counter()
 
     def step(self, label, epoch, step, steps):
         """Shows a step within an epoch: in place on a terminal, else a line a minute."""
@@ -43,14 +43,14 @@ class Clock:
         row, done = progress.history[-1], progress.epochs_done
         costs = costs or [1.0] * epochs
         self.printed = time.perf_counter()
-        self.images_seen += row["images_per_epoch"] * costs[done - 1]
+        self.work_done += row["images_per_epoch"] * costs[done - 1]
         recent = [row["seconds"] / costs[row["epoch"] - 1] for row in progress.history[-5:]]
         usual = statistics.median(recent)  # whatever paused one of them
         of_model = sum(costs[done:]) * usual
         of_all = ""
-        if self.images_left is not None:
-            pace = (self.printed - self.started) / self.images_seen
-            rest = self.images_left - sum(costs) * row["images_per_epoch"]
+        if self.work_left is not None:
+            pace = (self.printed - self.started) / self.work_done
+            rest = self.work_left - sum(costs) * row["images_per_epoch"]
             of_all = f", in all {duration(of_model + rest * pace)}"
         print(
             f"{label} | epoch {row['epoch']}/{epochs} | loss {row['loss']:.4f} | {self.title} {row[self.metric]:.4f} "
@@ -68,8 +68,8 @@ class Clock:
 
     def finish(self, images):
         """Takes a finished model's images, each by its cost, off what is left."""
-        if self.images_left is not None:
-            self.images_left -= images
+        if self.work_left is not None:
+            self.work_left -= images
 
 
 def duration(seconds):

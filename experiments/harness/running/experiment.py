@@ -4,6 +4,7 @@ model, data and scores.
 A subclass says what a model is (`build`), how it scores (`score`) and what comes after all of them (`wrap_up`).
 """
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -107,8 +108,8 @@ class Experiment:
         """The records of this run's folder."""
         return [r for r in report.read_records(self.results) if self.folder in (self.results / r["folder"]).parents]
 
-    def finished(self, model, variant):
-        """What is saved and scored of a trained model: itself, where a subclass has nothing else."""
+    def to_save(self, model, variant):
+        """What is saved and scored of a trained model; itself, where a subclass has nothing else."""
         return model
 
     def work(self, variant):
@@ -174,7 +175,7 @@ class Experiment:
                 progress = train(*parts, unit=self.unit, **clock.callbacks(label, epochs, self.costs(variant)))
             finally:
                 clock.finish(self._cost(variant))
-        trained = self.finished(training.model, variant)
+        trained = self.to_save(training.model, variant)
         save_model(trained, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
         model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
         print(f"{label}: scoring on the test split ...", flush=True)
@@ -202,8 +203,14 @@ class Experiment:
             "seconds": {"training": progress.seconds, **scores.get("seconds", {})},
             f"{self.unit}_per_second": progress.images_per_second(self.costs(variant)),
             "versions": runs.versions(),
-            "hardware": self.machine.record(),
+            "hardware": self.machine.record() | beside(),
         }
+
+
+def beside():
+    """What else keeps the machine busy, where the environment variable `BESIDE` says so, for a record's `hardware`."""
+    told = os.environ.get("BESIDE")
+    return {"beside": told} if told else {}
 
 
 def _say_failure(step):
