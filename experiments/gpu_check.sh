@@ -17,7 +17,8 @@ export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$logs/compiled}
 python=${PYTHON:-python}
 smoke=$(mktemp -d) # not below RESULTS, whose summary has every record
 trap 'rm -rf "$smoke"' EXIT
-trap 'trap - INT TERM; kill 0; exit 130' INT TERM # or what runs in the background would go on
+set -m # each part in the background is a process group, which ends with this script
+trap 'for job in $(jobs -p); do kill -- "-$job"; done; exit 130' INT TERM
 failed=0
 
 part() { # part NAME COMMAND...: runs a command with its output in a log, and says how it went
