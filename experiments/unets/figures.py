@@ -19,9 +19,9 @@ def by_variant(records):
 
 
 LINES = {
-    "bce": ("cross-entropy solid", "-"),
+    "bce": ("BCE solid", "-"),
     "dice": ("Dice dashed", "--"),
-    "bce_dice": ("cross-entropy + Dice dotted", ":"),
+    "bce_dice": ("BCE + Dice dotted", ":"),
 }
 """How the curves of a loss are named and drawn; they don't compare with those of another loss."""
 

@@ -252,7 +252,7 @@ def test_curves_say_which_losses_they_show(full, monkeypatch):
         (full / record["folder"] / "history.csv").write_text("epoch,images,loss,val_iou\n1,576,0.7,0.4\n")
     unet_figures.draw_curves(records, full, "unused.png", "")
     rows, *_, panels, options = drawn[0]
-    assert panels["loss"] == "Training loss (Dice dashed, cross-entropy + Dice dotted)"
+    assert panels["loss"] == "Training loss (Dice dashed, BCE + Dice dotted)"
     assert options["styles"] == {"mp-tr-bce": ":", "mp-tr-dice": "--"}
     assert {variant: len(seeds) for variant, seeds in rows[""].items() if seeds} == {"mp-tr-bce": 2, "mp-tr-dice": 2}
 
