@@ -125,7 +125,7 @@ def check_bash(arguments):
     """The script has no error of syntax, and every command of its own parses."""
     script = ROOT / arguments[0]
     subprocess.run(["bash", "-n", script], check=True)
-    for command in re.findall(r'"\$python" (experiments/\S+\.py[^\n&]*)', script.read_text()):
+    for command in re.findall(r'"\$python" (experiments/\S+\.py[^\n&|)]*)', script.read_text()):
         check_python(shlex.split(re.sub(r"\$\w+(/\w+)*", "x", command.replace('"', ""))))
 
 
