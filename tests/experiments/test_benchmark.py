@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -252,6 +253,24 @@ def test_settings_take_turns_and_a_failure_is_one_rows_matter(tmp_path, monkeypa
     assert turn[:18] == [*others, *own_turn, *others, *own_turn[::-1], *others, *own_turn]
     killed = [call[1] for call in Scripted.asked if call[0] == "kill"]
     assert killed == ["unet, plain loop, float32, XLA on", "unet, project loop, float32, XLA on"]
+
+
+def test_on_a_gpu_settings_build_side_by_side(monkeypatch):
+    both = threading.Barrier(2, timeout=10)
+
+    class Building(Scripted):
+        def call(self, method, *arguments, limit=None):
+            if method == "build":
+                both.wait()  # fails where one is built after the other
+            return super().call(method, *arguments, limit=limit)
+
+    monkeypatch.setattr(round_robin, "Child", Building)
+    sizes = make_sizes("CPU", settings="default")
+    rows = make_rows("unet", sizes, ["float32"], MACHINE)
+    products, machine = {"float32": {"side": 64}}, Scripted("its:MachineService")
+    progress = round_robin.Progress(99)
+    part = round_robin.RoundRobin("unet", sizes, rows, products, machine, progress, builders=2).run()
+    assert [row["first_step_seconds"] for row in part["rows"]] == [0.5, 0.5]
 
 
 # Processes
