@@ -13,6 +13,7 @@ from experiments.harness.reporting.figures import curves, tile_grid
 from experiments.unets import figures as unet_figures
 from experiments.unets import overlays
 from experiments.unets.overlays import FALSE_POSITIVE, HIT, MISS, class_overlay, coloured, legend, overlay, with_legend
+from experiments.unets.recipes import VARIANTS
 
 
 def blend(colour, grey=100, alpha=0.5):
@@ -23,6 +24,10 @@ def rectangle(rows, columns, shape=(12, 12)):
     mask = np.zeros(shape, bool)
     mask[rows, columns] = True
     return mask
+
+
+def test_each_row_of_the_unet_matrix_has_a_colour_of_its_own():
+    assert len(set(figures.COLOURS)) >= len(VARIANTS)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import numpy as np
 
 from experiments.harness.running.runs import write_atomic
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette, which people with colour vision deficiencies tell apart, less its yellow."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555", "#E69F00", "#56B4E9", "#882255")
+"""Okabe and Ito's palette, which people with colour vision deficiencies tell apart, its yellow replaced by Tol's wine:
+a colour for each of the U-Net matrix's eight rows."""
 
 MAX_BYTES = 600_000
 DPI = 110
