@@ -4,7 +4,7 @@ import keras
 
 from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, SHAPES
 from experiments.harness.data.splits import VALIDATION, Splits, limits, load
-from experiments.harness.running.schedules import OneCycle
+from experiments.harness.running.schedules import OneCycle, averaging
 from tfcvae import glyphs
 from tfcvae.adversary import build_adversary
 from tfcvae.data import as_inputs, binarise, evaluation_data, to_arrays
@@ -106,8 +106,8 @@ def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=Non
     if recipe.adversary_weight:
         helpers["adversary"] = build_adversary(image_shape, classes, recipe.adversary)
         helpers["adversary_optimizer"] = _adam(recipe, steps)
-    averages = {"use_ema": True, "ema_momentum": recipe.average} if recipe.average else {}
-    model.compile(_adam(recipe, steps, **averages), control, **helpers, jit_compile=xla)
+    optimizer = _adam(recipe, steps, **averaging(recipe.average, steps, least=5))
+    model.compile(optimizer, control, **helpers, jit_compile=xla)
     model.optimizer.build(model.trainable_variables)
     return model
 

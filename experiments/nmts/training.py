@@ -2,7 +2,7 @@
 
 import keras
 
-from experiments.harness.running.schedules import OneCycle
+from experiments.harness.running.schedules import OneCycle, averaging
 from tfnmt.model import Transformer
 from tfnmt.optimizers import Adam
 
@@ -23,9 +23,7 @@ def build_model(recipe, vocabulary_size, seed, steps, xla=False):
     names = ("layers", "width", "heads", "feed_forward", "dropout", "norm", "label_smoothing")
     model = Transformer(vocabulary_size, **{name: getattr(recipe, name) for name in names})
     rate = OneCycle(recipe.learning_rate, steps, recipe.warmup)
-    momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
-    averages = {"use_ema": momentum > 0, "ema_momentum": momentum}
-    optimizer = Adam(rate, 0.9, 0.98, 1e-9, global_clipnorm=1.0, **averages)
+    optimizer = Adam(rate, 0.9, 0.98, 1e-9, global_clipnorm=1.0, **averaging(recipe.ema, steps))
     model.compile(optimizer, jit_compile=xla)
     optimizer.build(model.trainable_variables)
     return model

@@ -3,7 +3,7 @@
 import keras
 
 from experiments.harness.data.splits import Splits, limits, load
-from experiments.harness.running.schedules import OneCycle
+from experiments.harness.running.schedules import OneCycle, averaging
 from experiments.unets.recipes import BUILTIN_SIZES, ENCODER, TUTORIAL
 from experiments.unets.scoring import TrimapScoring
 from tfseg import shapes
@@ -81,13 +81,12 @@ def _network(recipe, channels, normalization, side):
 
 def _optimizer(recipe, model, steps):
     rate = OneCycle(recipe.learning_rate, steps) if recipe.one_cycle else recipe.learning_rate
-    momentum = max(0.0, min(recipe.ema, 1 - 10 / steps))  # or a short training's average would be of its first weights
-    averaging = {"use_ema": momentum > 0, "ema_momentum": momentum}
+    averages = averaging(recipe.ema, steps)
     if not recipe.weight_decay and recipe.encoder_rate == 1:
-        return keras.optimizers.Adam(rate, **averaging)
+        return keras.optimizers.Adam(rate, **averages)
     slow = recipe.encoder_rate != 1
     factors = {PREFIX: recipe.encoder_rate} if slow else {}
-    optimizer = RatedAdamW(rate, weight_decay=recipe.weight_decay, factors=factors, **averaging)
+    optimizer = RatedAdamW(rate, weight_decay=recipe.weight_decay, factors=factors, **averages)
     encoder = [variable for variable in model.trainable_variables if slow and variable.path.startswith(PREFIX)]
     optimizer.exclude_from_weight_decay(encoder, ["bias", "gamma", "beta"])
     return optimizer

@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""What an optimizer does over the steps of a training: its learning rate, and the averages of the weights."""
 
 import math
 
@@ -45,6 +45,26 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self):
         names = ("peak", "steps", "warmup", "start_divisor", "end_divisor")
         return {name: getattr(self, name) for name in names}
+
+
+def averaging(momentum, steps, least=10):
+    """A Keras optimizer's options for averaged weights, `use_ema` and `ema_momentum`.
+
+    An average spans 1 / (1 - momentum) steps, and it begins with the first weights. So the momentum is less where the
+    training is shorter than `least` spans.
+
+    Args:
+        momentum: in [0, 1); 0 for no averages.
+        steps: optimizer steps in all.
+        least: spans in a training.
+
+    Example:
+
+    >>> averaging(0.99, 5000), averaging(0.99, 500)
+    ({'use_ema': True, 'ema_momentum': 0.99}, {'use_ema': True, 'ema_momentum': 0.98})
+    """
+    momentum = max(0.0, min(momentum, 1 - least / steps))
+    return {"use_ema": momentum > 0, "ema_momentum": momentum}
 
 
 def _cosine(share, start, end):
