@@ -144,10 +144,7 @@ def train_on_own(args, choice, found):
 
 
 def _models_for(args, options, image_shape):
-    """The models to train; grey images are kept grey, where MNIST's model would draw them black and white."""
     family = sources.family_of(image_shape)
-    if image_shape[-1] == 1:
-        options.setdefault("likelihood", "bernoulli_grey")
     models = pick_models(args.model, MODELS[family], family)
     check_recipes(args, options, family, models, image_shape)
     return models

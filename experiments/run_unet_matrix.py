@@ -149,7 +149,7 @@ def main():
         told = ", ".join(f"{name} {value}" for name, value in options.items())
         whose = f"down, up and loss of {TUNED} alone" if TUNED in args.variants else "blocks and loss by variant"
         print(f"Recipe: {told}; {whose}.")
-    for tutorial in {TUTORIAL, TUTORIAL_KERAS3}.intersection(args.variants):
+    for tutorial in [name for name in (TUTORIAL, TUTORIAL_KERAS3) if name in args.variants]:
         if options.keys() - {"image_size"}:
             print(f"{tutorial} keeps the article's own recipe: of these options it takes --image-size alone.")
     models, places = (args.variants, args.seeds), (args.results, args.cache)

@@ -150,9 +150,12 @@ MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SC
 
 def test_scripts_know_their_options_before_they_import_anything_slow():
     code = f"""
-import importlib, sys
+import contextlib, importlib, io, sys
 for name in {MODULES}:
-    importlib.import_module(name)
+    module, text = importlib.import_module(name), io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(text):
+        module.parse_arguments(["--help"])
+    assert "--help" in text.getvalue(), name
 print({{"tensorflow", "tensorflow_datasets", "keras", "jax", "matplotlib"}} & set(sys.modules) or "none")
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)

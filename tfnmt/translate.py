@@ -1,11 +1,11 @@
-"""Text to text: a transformer, its tokenizer and a search together."""
+"""Text to text: a transformer, its tokenizer and a search together; and where the model looks meanwhile."""
 
 import numpy as np
 
 from tfnmt.batches import WIDTHS
 from tfnmt.cleaning import clean
 from tfnmt.decoding import Beam, Greedy
-from tfnmt.tokenizer import END, PAD
+from tfnmt.tokenizer import END, PAD, START
 
 
 class Translator:
@@ -78,3 +78,21 @@ class Translator:
                 for row, position in enumerate(positions):
                     batch[row, : len(tokens[position]) + 1] = [*tokens[position], END]
                 yield positions, batch
+
+
+def attention_map(model, tokenizer, english, french):
+    """Where the last block looks while it writes a translation: its cross-attention, averaged over heads.
+
+    Args:
+        model: a `tfnmt.model.Transformer`.
+        tokenizer: its `tfnmt.tokenizer.Tokenizer`.
+        english, french: a sentence, cleaned first, and its translation.
+
+    Returns:
+        `(columns, rows, weights)`: the pieces of both sentences, each with its end, and float32 `(rows, columns)` that
+        add up to 1 in each row.
+    """
+    source, target = tokenizer.encode([clean(english), french])
+    tokens = [np.array([ids], np.int32) for ids in ([*source, END], [START, *target])]
+    weights = np.asarray(model.cross_attention(*tokens))[0].astype("float32").mean(axis=0)
+    return tokenizer.pieces([*source, END]), tokenizer.pieces([*target, END]), weights

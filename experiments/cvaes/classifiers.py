@@ -5,7 +5,6 @@ Where weights that come with the repository fit data and recipe, they are taken 
 """
 
 import math
-import time
 from dataclasses import asdict, dataclass, replace
 
 import keras
@@ -82,7 +81,7 @@ class Classifiers(Experiment):
     """
 
     monitor, mode, title = "accuracy", "max", "val accuracy"
-    recipes, kind, smoke_names = {}, "", {}
+    recipes, kind, build_network = {}, "", None
 
     def __init__(self, choice, preset, data, machine, results):
         chosen = [self._fitted(recipe, preset, data, machine) for recipe, _ in self.recipes[data.family]]
@@ -129,15 +128,12 @@ class Classifiers(Experiment):
     def left(self, force=False):
         return [model for model in super().left(force) if model not in self.included]
 
-    def network(self, recipe):
-        """The untrained classifier of a recipe."""
-        raise NotImplementedError
-
     def build(self, variant, seed):
         recipe = self.chosen[variant]
         batches = TrainingData(self.data.train, recipe.batch_size, seed, recipe.flip, recipe.crop, recipe.blur)
         keras.utils.set_random_seed(seed)
-        model = self.network(recipe)
+        shape, classes = self.data.image_shape, len(self.data.class_names)
+        model = self.build_network(shape, classes, recipe.network, self.machine.synchronized())
         rate = OneCycle(recipe.learning_rate, recipe.epochs * batches.steps)
         optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -146,7 +142,7 @@ class Classifiers(Experiment):
         return Training(model, batches, evaluation_data(*self.machine.shareable(self.data.validation, 250)))
 
     def score(self, model, variant, folder, label):
-        started, right, scores = time.perf_counter(), {}, {}
+        right, scores = {}, {}
         for split in ("validation", "test"):
             images, labels = self.data.arrays(split)
             right[split] = predict_labels(model, images) == labels
@@ -159,7 +155,7 @@ class Classifiers(Experiment):
             "are of the commonest class",
             flush=True,
         )
-        return {"accuracy": accuracy, **scores, "seconds": {"evaluation": time.perf_counter() - started}}
+        return {"accuracy": accuracy, **scores}
 
     def wrap_up(self):
         """Nothing: the runs that use the classifiers write the summary."""
@@ -200,21 +196,14 @@ class Classifiers(Experiment):
 class Judges(Classifiers):
     """The two judges of a dataset; see `Classifiers`."""
 
-    name, kind, recipes = "judge", "Judge", JUDGES
-
-    def network(self, recipe):
-        shape, classes = self.data.image_shape, len(self.data.class_names)
-        return build_judge(shape, classes, recipe.network, self.machine.synchronized())
+    name, kind, recipes, build_network = "judge", "Judge", JUDGES, staticmethod(build_judge)
 
 
 class FeatureNetworks(Classifiers):
     """The feature network of a dataset; see `Classifiers`."""
 
     name, kind, recipes = "features", "Feature network", FEATURES
-
-    def network(self, recipe):
-        shape, classes = self.data.image_shape, len(self.data.class_names)
-        return build_feature_classifier(shape, classes, recipe.network, self.machine.synchronized())
+    build_network = staticmethod(build_feature_classifier)
 
     def frozen(self):
         """The feature network that a loss uses, and what a record says of it; trained where that is still to do."""

@@ -59,6 +59,6 @@ def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=
             image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
         return {"image": tf.ensure_shape(image, image_shape), "label": example["label"]}
 
-    loaded, fingerprint = load(choice, "label", splits, at_most=limits(train_limit, test_limit))
+    loaded, fingerprint = load(choice, "label", at_most=limits(train_limit, test_limit), names=splits)
     loaded = {part: examples.map(resized) for part, examples in loaded.items()}
     return OwnImages(choice.name, loaded, fingerprint, image_shape, class_names, flip)

@@ -61,7 +61,7 @@ def draw_curves(history, path, title, energy=False):
         "training": [images | {name: history[name] for name in panels}],
     }
     x, size = ("images", f"{word} images seen"), (3.3 if len(panels) == 3 else 2.7, 2.9)
-    figures.curves({"": histories}, path, title, panels, x, {"training": "--"}, late=0.2, panel=size)
+    figures.curves(histories, path, title, panels, x, {"training": "--"}, late=0.2, panel=size)
 
 
 def draw_latents(means, labels, names, path, title, caption=""):

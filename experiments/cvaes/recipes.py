@@ -16,6 +16,9 @@ POSTERIORS = ("diagonal", "full")
 ADVERSARIES = ("tiny", "base")
 """Names that `tfcvae` knows, which imports Keras."""
 
+MOST_EPOCHS = 200
+"""Of a small training set, which the budget of images would go through thousands of times."""
+
 PROBABILITIES = ("discretized_logistic", "coupled_discretized_logistic")
 """Likelihoods over 256 levels: they have bits/dim, and their ELBOs compare with each other. A Bernoulli's are of black
 and white pixels and compare with no other's; a Gaussian's are densities, and `features` is an energy."""
@@ -95,8 +98,8 @@ class Recipe:
         return self.likelihood == "features" or bool(self.classifier_weight)
 
     def epochs_for(self, train_images):
-        """Epochs that make up the budget for a training set of this size; at least one."""
-        return self.epochs or max(1, round(self.images / train_images))
+        """Epochs that make up the budget for a training set of this size; at least one, at most `MOST_EPOCHS`."""
+        return self.epochs or min(MOST_EPOCHS, max(1, round(self.images / train_images)))
 
     def record(self):
         """The recipe as a flat dictionary."""
@@ -193,6 +196,8 @@ def make_recipe(dataset, model, preset, overrides, image_shape=None):
         ValueError: for what no model of the dataset can be built with.
     """
     recipe = replace(MODELS[dataset][model], **PRESETS[preset], **(ON_GPU[model] if preset == "gpu" else {}))
+    if image_shape and image_shape[-1] == 1:  # kept grey, where MNIST's model would draw them black and white
+        recipe = replace(recipe, likelihood="bernoulli_grey")
     overrides = dict(overrides)
     if "latent_dim" in overrides:
         overrides["latent_shape"] = (*recipe.latent_shape[:-1], overrides.pop("latent_dim"))

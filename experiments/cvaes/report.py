@@ -149,7 +149,7 @@ def _importance(record):
 def _training(record):
     texts = {
         "network": "network `{}`",
-        "posterior": "{} covariance of the posterior",
+        "posterior": "full covariance of the posterior" if field(record, "config.posterior") == "full" else "",
         "label_dim": "label embedding of {}",
         "batch_size": "batches of {}",
         "epochs": "{} epochs",

@@ -1,6 +1,5 @@
 """Trains, scores, records and pictures conditional VAEs; the work behind `cvae.py`."""
 
-import time
 from dataclasses import replace
 
 import keras
@@ -40,8 +39,8 @@ class Run(Experiment):
     def __init__(self, choice, preset, overrides, models, seeds, machine, results, own=None):
         data = own or _known_data(choice, preset, overrides, models[0])
         fields = overrides if data.flip is None else overrides | {"flip": data.flip}
-        kind = data.family, data.image_shape
-        recipes = {model: make_recipe(kind[0], model, preset, fields, kind[1]) for model in models}
+        shape = own.image_shape if own else None
+        recipes = {model: make_recipe(data.family, model, preset, fields, shape) for model in models}
         wrong = len(data.class_names) - 1
         self.recipes = {model: replace(r, wrong_labels=min(r.wrong_labels, wrong)) for model, r in recipes.items()}
         shared = {"options": overrides, **machine.settings(), "data": data.record()}
@@ -100,13 +99,12 @@ class Run(Experiment):
         return Training(model, data, self.data.validation_batches(model.likelihood.binarises, machine=self.machine))
 
     def score(self, model, variant, folder, label):
-        started = time.perf_counter()
         scores = cvae_scores.score(model, self.data, self.recipes[variant], self.panel)
         scores |= {"judge": self.panel.record(), "class_names": self.data.class_names}
         scores |= {"features": self.feature_facts} if self.recipes[variant].uses_features else {}
         draw_gallery(model, self.data, self.panel.readers, scores, folder, self.picture_title(label))
         print(f"{label}: {cvae_scores.one_line(scores['test'], scores['judge']['accuracy'])}", flush=True)
-        return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
+        return scores
 
     def wrap_up(self):
         """Draws what compares models, publishes the pictures of the dataset's first model."""

@@ -51,7 +51,7 @@ def tfds_images(choice, image_size=None):
         image_size: side that its images are resized to; by default their own where that is 28 or 32, else 32.
 
     Returns:
-        `(image_shape, class_names, splits)`: the latter are TFDS names by `train` and `test`.
+        `(image_shape, class_names, splits)`: the latter are what `datasets.splits_of` returned.
 
     Raises:
         UserError: for a dataset that has no such images, labels or splits.
@@ -68,10 +68,6 @@ def tfds_images(choice, image_size=None):
 
     info = datasets.builder_of(choice, check).info
     label, (height, width, channels) = info.features["label"], info.features["image"].shape
-    tested = next((name for name in ("test", "validation") if name in info.splits), None)
-    if "train" not in info.splits or tested is None:
-        raise UserError(
-            f"{choice.name} has the splits {', '.join(info.splits)}; it needs train, and test or validation"
-        )
+    splits = datasets.splits_of(info, choice.name)
     size = image_size or (height if height == width and height in SIZES else SIZES[-1])
-    return (size, size, channels), tuple(label.names), {"train": "train", "test": tested}
+    return (size, size, channels), tuple(label.names), splits

@@ -74,9 +74,8 @@ class LabelledImages(Images):
         def draw(split):
             return glyphs.examples(split, sizes[split], kind=kind).cache()
 
-        names = {"train": "train", "test": "test"}
         held_out = VALIDATION if choice.source == "builtin" else HELD_OUT[preset]
-        loaded = load(choice, "label", names, held_out, draw, limits(train_limit, test_limit))
+        loaded = load(choice, "label", held_out, draw, limits(train_limit, test_limit))
         super().__init__(choice.name, *loaded, SHAPES[choice.name], CLASS_NAMES[choice.name], choice.name)
 
 

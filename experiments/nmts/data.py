@@ -2,15 +2,13 @@
 
 import numpy as np
 
+from experiments.harness.data.splits import PARTS, SPLIT_SEED
 from experiments.harness.running.errors import UserError
 from experiments.nmts import sources
 from experiments.nmts.recipes import HELD_OUT, NUMBERS_SIZES
 from tfnmt import corpora, numbers
 from tfnmt.batches import Pairs, TrainingBatches
 from tfnmt.tokenizer import Tokenizer
-
-SPLIT_SEED = 0  # the same for every model, so that they compare
-PARTS = ("train", "validation", "test")
 
 
 class ParallelText:

@@ -1,7 +1,5 @@
 """Trains, scores, records and pictures transformers; the work behind `nmt.py`."""
 
-import time
-
 import numpy as np
 
 from experiments.harness.running import runs
@@ -54,7 +52,7 @@ class Run(Experiment):
         return Training(model, data, self.data.pairs("validation", recipe).dataset())
 
     def score(self, model, variant, folder, label):
-        started, recipe = time.perf_counter(), self.recipes[variant]
+        recipe = self.recipes[variant]
         runs.write_atomic(folder / TOKENIZER, self.data.tokenizer.to_json())
         scores, translations = nmt_scores.score(model, self.data, recipe, lambda line: print(f"{label}: {line}"))
         test = self.data.corpora["test"]
@@ -62,7 +60,7 @@ class Run(Experiment):
         runs.write_atomic(folder / "translations.txt", "".join(f"{line}\n" for line in translations))
         figures.draw_attention(model, self.data, translations, folder / "attention.png", self.picture_title(label))
         print(f"{label}: {nmt_scores.one_line(scores)}", flush=True)
-        return scores | {"seconds": {"evaluation": time.perf_counter() - started}}
+        return scores
 
     def _record(self, variant, seed, model, progress, scores):
         """Adds the training loss, with dropout as trained, smoothed and not: in the epoch whose weights were kept, and

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.special import softmax
 
 from tfcvae import pretrained
 
@@ -73,18 +74,13 @@ class Relabeller:
 
     def read(self, images):
         """What each judge reads: `{name: probabilities (n, classes)}`."""
-        return {name: _softmax(judge.predict_on_batch(images)) for name, judge in self.judges.items()}
+        return {name: softmax(judge.predict_on_batch(images), axis=1) for name, judge in self.judges.items()}
 
 
 @cache
 def load(name):
     """The `Relabeller` of a dataset, loaded once."""
     return Relabeller(name)
-
-
-def _softmax(logits):
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def write_samples(path, images, labels, rows=5):

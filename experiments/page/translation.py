@@ -4,12 +4,11 @@ import html
 from functools import cache
 
 import gradio as gr
-import numpy as np
 
 from experiments.page.photo import ONE_AT_A_TIME, refuse
 from tfnmt import pretrained
 from tfnmt.cleaning import clean
-from tfnmt.tokenizer import END, START
+from tfnmt.translate import Translator, attention_map
 
 MAX_CHARACTERS, MAX_LINES = 1000, 10
 EXAMPLES = ("Two dogs are running on the beach.", "Where is the station?", "I don't know what she wants to say.")
@@ -53,8 +52,6 @@ def load(name):
 @cache
 def translator(name, beam):
     """A `Translator`, which keeps what it compiled."""
-    from tfnmt.translate import Translator
-
     return Translator(*load(name), beam, longest=pretrained.LONGEST)
 
 
@@ -72,20 +69,7 @@ def translate(text, name, beam):
     french, (model, tokenizer) = translator(name, int(beam)).translate(lines), load(name)
     if len(tokenizer.encode([clean(lines[0])])[0]) >= pretrained.LONGEST:
         return "\n".join(french), "The first line is long, and was translated in parts: it has no map."
-    return "\n".join(french), attention_table(*attention(model, tokenizer, lines[0], french[0]))
-
-
-def attention(model, tokenizer, english, french):
-    """Where the model looks while it writes a translation.
-
-    Returns:
-        `(columns, rows, weights)`: the pieces of both sentences, each with its end, and float `(rows, columns)` that
-        add up to 1 in each row.
-    """
-    source, target = tokenizer.encode([clean(english), french])
-    tokens = [np.array([ids], np.int32) for ids in ([*source, END], [START, *target])]
-    weights = np.asarray(model.cross_attention(*tokens))[0].astype("float32").mean(axis=0)
-    return tokenizer.pieces([*source, END]), tokenizer.pieces([*target, END]), weights
+    return "\n".join(french), attention_table(*attention_map(model, tokenizer, lines[0], french[0]))
 
 
 def attention_table(columns, rows, weights):

@@ -21,6 +21,7 @@ from experiments.harness.data import datasets
 from experiments.harness.running import runs
 from experiments.harness.running.checkpoint import Checkpoint
 from experiments.harness.running.clock import Clock
+from experiments.harness.running.experiment import beside
 from experiments.harness.running.training import TrainingDiverged, train
 from experiments.searches.figures import HYPERPARAMETERS, TRIALS, draw_pictures
 from experiments.searches.folder import BEST, CONFIG, ORACLE, TABLE, WORK, choose_folder
@@ -246,5 +247,5 @@ class Study:
             "trials": trials,
             "seconds": {"trials": sum(trial["seconds"] for trial in trials)},
             "versions": runs.versions() | {"keras-tuner": version("keras-tuner")},
-            "hardware": self.task.machine.record(),
+            "hardware": self.task.machine.record() | beside(),
         }

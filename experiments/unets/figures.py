@@ -44,7 +44,7 @@ def draw_curves(records, results, path, title):
     styles = {variant: lines[loss][1] for variant, loss in losses.items()}
     told = ", ".join(name for loss, (name, _) in lines.items() if loss in losses.values())
     panels = {"loss": f"Training loss ({told})", "val_iou": "Validation IoU"}
-    figures.curves({"": histories}, path, title, panels, styles=styles)
+    figures.curves(histories, path, title, panels, styles=styles)
 
 
 def draw_predictions(evaluation, names, path, title, scoring):
@@ -71,10 +71,8 @@ def draw_predictions(evaluation, names, path, title, scoring):
     figures.tile_grid(rows, columns, row_titles, path, title, legend=scoring.legend)
 
 
-def draw_comparison(outcomes, names, path, title, scoring, count=6):
+def draw_comparison(outcomes, names, path, title, scoring):
     """Draws the same test images under every variant, the row with the highest mean IoU on top.
-
-    Of more than `count` images, those at evenly spaced ranks of their mean IoU are drawn, so that nobody picks them.
 
     Args:
         outcomes: `{variant: Evaluation}` of the same images, one column each.
@@ -82,22 +80,16 @@ def draw_comparison(outcomes, names, path, title, scoring, count=6):
         path: PNG to write.
         title: of the figure.
         scoring: how masks are drawn, as in `experiments.unets.scoring`.
-        count: rows at most.
     """
     variants = sorted(outcomes, key=rank)
     first = outcomes[variants[0]]
     ranking = np.argsort(-np.mean([outcomes[variant].ious for variant in variants], axis=0), kind="stable")
-    places = np.unique(np.linspace(0, len(ranking) - 1, min(count, len(ranking))).round().astype(int))
     rows = []
-    for n in ranking[places]:
+    for n in ranking:
         row = [first.images[n], scoring.tile(first.truths[n])]
         for variant in variants:
             laid = scoring.laid_over(first.images[n], outcomes[variant].predictions[n], first.truths[n])
             row.append((laid, f"IoU {outcomes[variant].ious[n]:.3f}"))
         rows.append(row)
-    row_titles = [names[n] for n in ranking[places]]
-    if len(places) < len(ranking):
-        row_titles = [
-            f"rank {place + 1} of {len(ranking)}\n{name}" for place, name in zip(places, row_titles, strict=True)
-        ]
+    row_titles = [names[n] for n in ranking]
     figures.tile_grid(rows, ["photo", "truth", *variants], row_titles, path, title, legend=scoring.legend)

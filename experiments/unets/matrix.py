@@ -2,7 +2,6 @@
 
 import functools
 import shutil
-import time
 from dataclasses import replace
 
 import keras
@@ -94,19 +93,17 @@ class Matrix(Experiment):
 
     def score(self, model, variant, folder, label):
         """Everything that the test split says, with and without test-time flip; draws `predictions.png`."""
-        started, recipe = time.perf_counter(), self.recipes[variant]
+        recipe = self.recipes[variant]
         plain, flipped = (
             self.scoring.evaluate(model, self.data.test, recipe.image_size, recipe.target, flip, pictures=not flip)
             for flip in (False, True)
         )
-        names = self._test_names
-        figures.draw_predictions(plain, names, folder / "predictions.png", label, self.scoring)
+        figures.draw_predictions(plain, self._test_names, folder / "predictions.png", label, self.scoring)
         print(f"{label}: {self.scoring.told(plain.scores)}", flush=True)
         return {
             "test": plain.scores,
             "test_flip": flipped.scores,
             "trivial": self._trivial(recipe.image_size),
-            "seconds": {"evaluation": time.perf_counter() - started},
         }
 
     @functools.cached_property

@@ -1,6 +1,7 @@
 """Masks as pictures: laid over a photo, in the classes' colours, with a legend."""
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 HIT, FALSE_POSITIVE, MISS = (0, 114, 178), (230, 80, 0), (250, 225, 40)
 OVERLAY_LEGEND = {"found": HIT, "false positive": FALSE_POSITIVE, "missed": MISS}
@@ -8,9 +9,11 @@ OVERLAY_LEGEND = {"found": HIT, "false positive": FALSE_POSITIVE, "missed": MISS
 
 IGNORED = (255, 255, 255)
 BLACK = (0, 0, 0)
+TINT = 0.5
+"""Strength of the colours over a photo."""
 
 
-def overlay(image, mask, truth=None, alpha=0.5):
+def overlay(image, mask, truth=None):
     """Lays a mask over a photo: the foreground tinted, its outline drawn.
 
     Args:
@@ -18,7 +21,6 @@ def overlay(image, mask, truth=None, alpha=0.5):
         mask: `(h, w)`, predicted foreground.
         truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it
             the whole mask has the colour of a hit.
-        alpha: strength of the tint, in [0, 1].
 
     Returns:
         Uint8 `(h, w, 3)` in [0, 255].
@@ -27,18 +29,15 @@ def overlay(image, mask, truth=None, alpha=0.5):
     photo = image.astype(np.float32) * (1 if image.dtype == np.uint8 else 255)
     truth = mask if truth is None else np.asarray(truth, bool)
     for region, colour in ((mask & truth, HIT), (mask & ~truth, FALSE_POSITIVE), (~mask & truth, MISS)):
-        photo[region] += alpha * (np.float32(colour) - photo[region])
+        photo[region] += TINT * (np.float32(colour) - photo[region])
     photo[_outline(mask)] = 255
     return np.clip(np.round(photo), 0, 255).astype(np.uint8)
 
 
 def _outline(mask):
     """The mask's outermost pixels, in a line about 1/128 of the image wide."""
-    inner = mask
-    for _ in range(max(1, round(min(mask.shape) / 128))):
-        padded = np.pad(inner, 1, mode="edge")
-        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inner
+    width = max(1, round(min(mask.shape) / 128))
+    return mask & ~binary_erosion(mask, iterations=width, border_value=1)
 
 
 def coloured(ids, colours):
@@ -48,21 +47,20 @@ def coloured(ids, colours):
     return table[ids]
 
 
-def class_overlay(image, ids, colours, alpha=0.5):
+def class_overlay(image, ids, colours):
     """Lays class ids over a photo; a class whose colour is black, such as a background, leaves it as it is.
 
     Args:
         image: `(h, w, 3)`, uint8 in [0, 255].
         ids: class ids `(h, w)`.
         colours: by class id.
-        alpha: strength of the tint, in [0, 1].
 
     Returns:
         Uint8 `(h, w, 3)`.
     """
     tint, photo = coloured(ids, colours).astype(np.float32), np.asarray(image, np.float32)
     plain = (tint == BLACK).all(axis=-1, keepdims=True)
-    return np.round(np.where(plain, photo, photo + alpha * (tint - photo))).astype(np.uint8)
+    return np.round(np.where(plain, photo, photo + TINT * (tint - photo))).astype(np.uint8)
 
 
 def pictures_of(photo, found, classes=None, threshold=0.5):

@@ -82,8 +82,7 @@ def _files(files, coding):
 def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
     """The data of a TFDS dataset with photos and masks.
 
-    Its split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch, else a
-    tenth of `train` does.
+    Where it has no split to choose the epoch (`datasets.splits_of`), a tenth of `train` does.
 
     Args:
         choice: a `datasets.Choice`.
@@ -120,7 +119,7 @@ def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
 
 
 def _tfds_splits(choice):
-    """TFDS's names of the splits, by `train`, `test` and, where it is a split of its own, `validation`."""
+    """What `datasets.splits_of` says of a dataset with photos and masks."""
 
     def check(features):
         if not set(features) >= FEATURES:
@@ -133,14 +132,7 @@ def _tfds_splits(choice):
         if mask.shape[2:] not in ((), (1,)):
             raise UserError(f"{choice.name} has masks of {mask.shape}; a U-Net needs (h, w, 1)")
 
-    known = datasets.builder_of(choice, check).info.splits
-    scored = next((name for name in ("test", "validation") if name in known), None)
-    if "train" not in known or scored is None:
-        raise UserError(f"{choice.name} has the splits {', '.join(known)}; a U-Net needs train, and test or validation")
-    found = {"train": "train", "test": scored}
-    if scored == "test" and "validation" in known:
-        found["validation"] = "validation"
-    return found
+    return datasets.splits_of(datasets.builder_of(choice, check).info, choice.name)
 
 
 def _scan(splits, choice):

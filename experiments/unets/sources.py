@@ -44,10 +44,9 @@ def add_options(parser):
     parser.add_argument(
         "--ignore",
         type=_value,
-        default=IGNORE,
         metavar="VALUE",
         help="value of your masks' pixels that neither train nor score, of masks in colour such as '#ffffff' (default: "
-        "%(default)s, of masks in colour none)",
+        f"{IGNORE}, of masks in colour none)",
     )
 
 
@@ -70,12 +69,16 @@ def choose(args):
         `(choice, own)`: a `datasets.Choice`, and what to do with data of one's own, an `Own`.
 
     Raises:
-        UserError: as `datasets.choose` and `read_pairs`.
+        UserError: as `datasets.choose` and `read_pairs`, and for `ignore` where it means nothing.
     """
-    choice = None if args.data in ("auto", TRIMAPS, BUILTIN) else choose_folder(args.data)
+    trimaps = args.data in ("auto", TRIMAPS, BUILTIN)
+    if trimaps and args.ignore is not None:
+        raise UserError(f"--ignore is of your own masks; those of {TRIMAPS} and {BUILTIN} have no such value")
+    ignore = IGNORE if args.ignore is None else args.ignore
+    choice = None if trimaps else choose_folder(args.data)
     if choice is None:
-        return datasets.choose(args.data, TRIMAPS, BUILTIN, args.data_dir), Own(None, args.ignore)
-    return choice, Own(read_pairs(choice.data_dir, args.ignore), args.ignore)
+        return datasets.choose(args.data, TRIMAPS, BUILTIN, args.data_dir), Own(None, ignore)
+    return choice, Own(read_pairs(choice.data_dir, ignore), ignore)
 
 
 def load(choice, own, recipe, preset):

@@ -22,12 +22,11 @@ def trimaps(choice, preset, train_limit=0, test_limit=0):
         train_limit, test_limit: use only the first examples of each split; 0 for all.
     """
     sizes = dict(zip(("train", "test"), BUILTIN_SIZES[preset], strict=True))
-    names = {"train": "train", "test": "test"}
 
     def draw(split):  # whose sizes are the preset's already
         return shapes.examples(split, sizes[split])
 
-    loaded = load(choice, "file_name", names, builtin=draw, at_most=limits(train_limit, test_limit))
+    loaded = load(choice, "file_name", builtin=draw, at_most=limits(train_limit, test_limit))
     return Splits(choice.name, *loaded)
 
 

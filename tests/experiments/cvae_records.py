@@ -17,10 +17,8 @@ def reading(accuracy, retention, still_true=0.05):
     return {**scores, "per_class": per_class, "pairs": []}
 
 
-def relabel(a, b, retention, shift=None, r=0.91):
+def relabel(a, b, retention, r=0.91):
     readings = {"a": reading(a, retention), "b": reading(b, retention + 0.1)}
-    if shift is not None:
-        readings["prior_shift"] = reading(shift, retention - 0.1)
     accuracies = {"judge_accuracy": 0.985, "reconstruction_accuracy": r, "ignored_label_accuracy": (1 - r) / 9}
     return {"images": 10_000, "wrong_labels": 9, "gallery": 1000, **accuracies, "readings": readings}
 

@@ -36,16 +36,14 @@ def closed(home):
     return {**proxies, "no_proxy": "", "NO_PROXY": "", "HOME": str(home), "TFDS_DATA_DIR": ""}
 
 
-def start(tmp_path, *command):
-    """Runs Python to the end with no network, no prepared data and an empty home."""
-    command = [sys.executable, *map(str, command)]
+def quick(tmp_path, script, *options):
+    """Runs a script up to an answer for which it needs nothing slow to import, or fails with an `AssertionError`.
+
+    There is no network, no prepared data, and an empty home.
+    """
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, *map(str, (script, *options))]
     env = os.environ | closed(tmp_path / "home")
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path, env=env)
-
-
-def quick(tmp_path, script, *options):
-    """Runs a script up to an answer for which it needs nothing slow to import, or fails with an `AssertionError`."""
-    return start(tmp_path, "-c", WITHOUT_TENSORFLOW, script, *options)
 
 
 SCRIPTS = """
@@ -232,6 +230,27 @@ def finish_here(module, *options):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module.__file__, *map(str, options)])
         assert run_main(module.main) == 0
+
+
+# What a run finds
+
+
+def store(folder, name, features, splits):
+    """Writes a dataset as TFDS prepares it.
+
+    Args:
+        folder: TFDS's `data_dir`.
+        name: of the dataset, whose version is 1.0.0.
+        features: a dictionary of TFDS's features, or one that is of dictionaries itself.
+        splits: `{name: examples}`, kept in this order.
+    """
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(features) if isinstance(features, dict) else features
+    splits = {split: enumerate(examples) for split, examples in splits.items()}
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name, "1.0.0", features, splits, data_dir=folder, disable_shuffling=True
+    )
 
 
 # What a run left behind

@@ -18,22 +18,18 @@ from tests.experiments.sessions import ROOT, run_here
 # Mistakes
 
 
-def test_a_port_that_cannot_be(monkeypatch, capfd):
-    code, out, err = run_here(monkeypatch, capfd, app, "--port", "70000")
-    assert (code, out) == (2, "") and err.startswith("error: argument --port: must be at most 65535, received 70000")
-
-
-def test_a_file_that_is_not_there(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    status, out, err = run_here(monkeypatch, capfd, app, "--weights", tmp_path / "none.keras")
-    assert (status, out, err) == (2, "", f"error: --weights {tmp_path / 'none.keras'} is not a file\n")
-
-
-def test_a_missing_gradio_is_one_line(monkeypatch, capfd):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    status, out, err = run_here(monkeypatch, capfd, app)
-    assert (status, out) == (2, "")
-    assert err == 'error: the page needs Gradio, an optional package; install it by pip install ".[app]"\n'
+@pytest.mark.parametrize(
+    "options, gradio, line",
+    [
+        (["--port", "70000"], True, "argument --port: must be at most 65535, received 70000"),
+        (["--weights", "none.keras"], True, "--weights none.keras is not a file"),
+        ([], None, 'the page needs Gradio, an optional package; install it by pip install ".[app]"'),
+    ],
+)
+def test_what_cannot_work_is_one_line(monkeypatch, capfd, options, gradio, line):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: gradio)
+    status, out, err = run_here(monkeypatch, capfd, app, *options)
+    assert (status, out) == (2, "") and err.startswith(f"error: {line}") and err.count("\n") == 1
 
 
 # Images under any label
@@ -179,13 +175,14 @@ def test_classes_have_their_ids_their_colours_and_a_legend():
 
 def test_the_attention_map_has_a_row_a_french_piece():
     pytest.importorskip("gradio", reason='needs pip install ".[app]"')
-    from experiments.page.translation import attention, attention_table
+    from experiments.page.translation import attention_table
     from tfnmt.model import Transformer
     from tfnmt.tokenizer import Tokenizer
+    from tfnmt.translate import attention_map
 
     tokenizer = Tokenizer.train(["two <dogs> run", "deux chiens courent"] * 3, 300)
     model = Transformer(tokenizer.size, layers=1, width=16, heads=2, feed_forward=16)
-    columns, rows, weights = attention(model, tokenizer, "two  <dogs>", "deux chiens")
+    columns, rows, weights = attention_map(model, tokenizer, "two  <dogs>", "deux chiens")
     assert [side[-1] for side in (columns, rows)] == ["<end>"] * 2 and "".join(columns[:-1]).split() == [
         "two",
         "<dogs>",

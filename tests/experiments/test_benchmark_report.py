@@ -3,14 +3,13 @@
 import copy
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from experiments.benchmarks import report as benchmark_report
 from experiments.harness.reporting import report
+from tests.experiments.sessions import ROOT
 
-ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 MIB = 2**20
 
@@ -32,13 +31,6 @@ def row(loop, precision, xla, speeds, default=False, **more):
     }
 
 
-DECODING = {
-    "sentences": 8,
-    "source_tokens": 24,
-    "tokens": 40,
-    "precision": "float32",
-    "rows": [{"search": "greedy", "turns": {}, "tokens_per_second": {"kept": 1250.0, "recomputed": 100.0}}],
-}
 KERNELS = {"kernels": {"convolutions": 0.62, "elementwise and copies": 0.376, "random numbers": 0.004}}
 UNET = {
     "network": "U-Net, maxpool, transpose, 64 filters at the first level",
@@ -111,6 +103,7 @@ def test_the_page_holds_the_records_figures():
     assert "31,055,297 parameters, images of 128 x 128 x 3, batches of 8, 27.4 GFLOPs a forward pass" in text
     assert "250 GFLOP/s in float32 (2048 x 2048); 510 GFLOP/s in bfloat16 (4096 x 4096)" in text
     assert "The input pipeline alone: 812 images/s, which is 0.6% of a step of the setting in bold." in text
+    assert "spends its time: convolutions 62%, elementwise and copies 38%." in text
     plain, plain_xla, exact, own, failed = table(text, "step alone")
     assert own == {
         "setting": "**this project**",
@@ -152,11 +145,6 @@ def test_a_peer_is_held_against_the_step_alone():
     )
     assert (compiled["step alone"], compiled["images/s"], compiled["× plain"]) == ("4.00", "–", "–")
     assert compiled["of ceiling"] == "64 %"
-
-
-def test_where_a_step_spends_its_time_is_told():
-    text = benchmark_report.page([RECORD | {"folder": FOLDER}])
-    assert "spends its time: convolutions 62%, elementwise and copies 38%." in text
 
 
 def test_the_pipelines_memory_is_told_by_cache_and_size():
@@ -218,18 +206,3 @@ def test_the_committed_page_is_that_of_the_records_and_leads_to_files():
     assert text == benchmark_report.page(records)
     links = [link for link in re.findall(r"\]\(([^)#\s]+)\)", text) if not link.startswith("http")]
     assert links and all((RESULTS / link).exists() for link in links)
-
-
-def test_decoding_and_sentences():
-    transformer = UNET | {"network": "Transformer", "unit": "sentences", "image_shape": [24]}
-    record = {**RECORD, "folder": "benchmark/some-cores", "workloads": {"nmt": transformer}, "decoding": DECODING}
-    text = benchmark_report.page([record])
-    assert "Transformer: 31,055,297 parameters, sentences of 24 tokens, batches of 8" in text
-    assert "| greedy | 1,250 | 100 | 12.5 |" in text
-    assert "### Batches by length" not in text
-    rows = [{"kind": "buckets", "padding": 0.25, "turns": [], "sentences_per_second": 60.0}]
-    rows += [{"kind": "longest", "padding": 0.5, "turns": [], "sentences_per_second": 40.0}]
-    record["buckets"] = {"corpus": "numbers", "sentences": 1024, "batch_tokens": 2048, "rows": rows}
-    text = benchmark_report.page([record])
-    assert "| by length, in buckets | 25% | 60.0 | 1.50 |" in text
-    assert "| in random order, padded to the longest | 50% | 40.0 | 1.00 |" in text

@@ -1,20 +1,16 @@
 """What a user of `cvae.py` sees before anything is trained, and what recipes are made of."""
 
 import shlex
-import time
-from dataclasses import FrozenInstanceError
 
 import pytest
 
 from experiments import cvae
 from experiments.cvae import overrides, parse_arguments
 from experiments.cvaes import recipes
-from experiments.cvaes import recipes as cvae_recipes
 from experiments.cvaes.recipes import BUILTIN_SIZES, HELD_OUT, MODELS, PRESETS, make_recipe
-from experiments.harness.running.errors import UserError
 from experiments.harness.running.recipe import pick_preset
 from experiments.harness.running.start import pick_models
-from tests.experiments.sessions import ROOT, closed, quick, run_here
+from tests.experiments.sessions import ROOT, closed, run_here
 
 SCRIPT = ROOT / "experiments" / "cvae.py"
 
@@ -24,20 +20,13 @@ SCRIPT = ROOT / "experiments" / "cvae.py"
 @pytest.mark.parametrize(
     "options, line",
     [
-        (["--dataa", "mnist"], "unrecognized arguments: --dataa mnist"),
         (["--wrong-labels"], "unrecognized arguments: --wrong-labels"),  # an abbreviation would end up in records
         (["--epcohs", "3"], "unrecognized arguments: --epcohs 3 (did you mean --epochs?)"),
-        (["mnist"], "unrecognized arguments: mnist"),
-        (["--preset", "demo"], "argument --preset: invalid choice: 'demo'"),
         (["--epochs", "0"], "argument --epochs: must be at least 1, received 0"),
         (["--latent-dim", "8x8"], "argument --latent-dim: must be a whole number, received 8x8"),
-        (["--batch-size", "-8"], "argument --batch-size: must be at least 1, received -8"),
-        (["--kl-weight", "-1"], "argument --kl-weight: must be at least 0, and finite, received -1"),
         (["--free-bits", "nan"], "argument --free-bits: must be at least 0, and finite, received nan"),
         (["--learning-rate", "inf"], "argument --learning-rate: must be at least 0, and finite, received inf"),
         (["--wrong-label-share", "1"], "argument --wrong-label-share: must lie between 0 and 0.9999, received 1"),
-        (["--seed", "0", "-1"], "argument --seed: must be at least 0, received -1"),
-        (["--model"], "argument --model: expected at least one argument"),
         (["--dry-run", "--wrong-labels-only"], "--wrong-labels-only trains nothing that --dry-run could list"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -60,7 +49,6 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
             "--model must be one of standard or all for glyphs. Received: densty",
         ),
         (["--data", "fashion"], "unknown dataset 'fashion': no folder here, nor prepared in "),
-        (["--data", "glyphs_colour"], "unknown dataset 'glyphs_colour': no folder here, nor prepared in "),
         (
             ["--data", "glyphs", "--hparams", "colour.json"],
             "--hparams colour.json: standard: network must be another "
@@ -70,7 +58,6 @@ def test_mistyped_option(monkeypatch, capsys, options, line):
             ["--data", "glyphs-colour", "--hparams", "huge.json"],
             "--hparams huge.json: standard: adversary must be one of tiny, base. Received: adversary='huge'",
         ),
-        (["--data-dir", "absent"], "--data-dir absent is not a folder; create it, or leave the option out"),
         (["--data", "glyphs", "--results", "file/x"], "Can't write to file/x: Not a directory. Choose another folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -87,36 +74,12 @@ def test_input_that_cannot_work(tmp_path, monkeypatch, capfd, options, line):
     assert {path.name for path in tmp_path.iterdir()} == {"file", "colour.json", "huge.json"}
 
 
-def test_data_that_cannot_be_had_is_told_soon(tmp_path):
-    started = time.monotonic()
-    done = quick(tmp_path, SCRIPT, "--data", "mnist", "--results", "results")
-    assert time.monotonic() - started < 15
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: mnist is not prepared in") and done.stderr.count("\n") == 1
-    for part in ("Connection refused", "tfds.load('mnist')", "--data-dir", "--data glyphs"):
-        assert part in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_help_answers_without_tensorflow(tmp_path):
-    done = quick(tmp_path, SCRIPT, "--help")
-    assert (done.returncode, done.stderr) == (0, "")
-    text = "".join(done.stdout.split())  # argparse breaks lines at hyphens
-    options = "--data --model --seed --latent-dim --likelihood --kl-weight --force --dry-run --wrong-labels-only"
-    assert all(word in text for word in (*options.split(), "cifar10:control,features,density,plain."))
-
-
 def test_options_become_overrides():
     assert overrides(parse_arguments([])) == {}
-    args = parse_arguments(shlex.split("--seed 2 1 2 --epochs 3 --latent-dim 8 --kl-weight 0 --prior class"))
+    options = "--seed 2 1 2 --epochs 3 --latent-dim 8 --kl-weight 0 --prior class --no-flip"
+    args = parse_arguments(shlex.split(options))
     assert args.seed == [2, 1]  # each once
-    assert overrides(args) == {"epochs": 3, "latent_dim": 8, "kl_weight": 0.0, "prior": "class"}
-    options = {"--label-dim": 7, "--likelihood": "gaussian", "--free-bits": 0.25, "--learning-rate": 0.01}
-    options |= {"--batch-size": 64, "--wrong-label-share": 0.5, "--classifier-weight": 2.0, "--layout-weight": 9.0}
-    options |= {"--adversary-weight": 0.5, "--average": 0.99}
-    args = parse_arguments([str(word) for pair in options.items() for word in pair])
-    assert overrides(args) == {name[2:].replace("-", "_"): value for name, value in options.items()}
-    assert overrides(parse_arguments(["--no-flip"])) == {"flip": False}
+    assert overrides(args) == {"epochs": 3, "latent_dim": 8, "kl_weight": 0.0, "prior": "class", "flip": False}
 
 
 def test_one_latent_unit_has_no_covariance():
@@ -148,8 +111,6 @@ def test_models_are_the_datasets_own():
     assert parse_arguments(shlex.split("--model density control density")).model == ["density", "control"]
     assert pick_models(["density", "control"], cifar10, "cifar10") == ["density", "control"]
     assert pick_models(["density", "all"], cifar10, "cifar10") == list(cifar10)
-    with pytest.raises(UserError, match="--model must be one of standard or all for mnist. Received: control"):
-        pick_models(["standard", "control"], mnist, "mnist")
 
 
 def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
@@ -182,11 +143,6 @@ def test_dry_run_says_the_work_and_writes_nothing(tmp_path, monkeypatch, capfd):
 # Recipes
 
 
-@pytest.mark.parametrize("device, preset", [("GPU", "gpu"), ("CPU", "cpu")])
-def test_auto_picks_the_preset_by_hardware(device, preset):
-    assert pick_preset("auto", device) == preset and pick_preset("smoke", device) == "smoke"
-
-
 def test_latent_dim_is_units_of_a_flat_latent_and_channels_of_a_spatial_one():
     def latent(model, overrides):
         return make_recipe("cifar10", model, "cpu", overrides).latent_shape
@@ -202,11 +158,6 @@ def test_overrides_replace_what_the_preset_and_the_model_say():
     changes = {"latent_shape": (3,), "epochs": 2, "kl_weight": 0.5, "network": "base"}
     assert recipe.record() == make_recipe("mnist", "standard", "smoke", {}).record() | changes
     assert options == {"latent_dim": 3, "epochs": 2, "kl_weight": 0.5, "network": "base"}  # left as it was
-    assert MODELS["mnist"]["standard"].latent_shape == (32,)
-    with pytest.raises(TypeError, match="lr"):
-        make_recipe("mnist", "standard", "cpu", {"lr": 1})
-    with pytest.raises(FrozenInstanceError):
-        recipe.epochs = 4
 
 
 def test_digits_compared_in_features_are_reconstructed_under_right_labels_alone():
@@ -222,55 +173,44 @@ def test_models_of_cifar10_are_what_their_names_say():
     assert control.adversary_weight > 0 == features.adversary_weight
     assert control.likelihood == features.likelihood == "features"
     for model in (density, plain):
-        assert model.likelihood in cvae_recipes.PROBABILITIES and not model.uses_features
+        assert model.likelihood in recipes.PROBABILITIES and not model.uses_features
         assert model.wrong_label_share == model.adversary_weight == 0
 
 
-@pytest.mark.parametrize("name", ["wrong_label_share", "average", "beta_1"])
-def test_shares_lie_below_one(name):
-    with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 0\.9999\]. Received: {name}=1"):
-        make_recipe("glyphs", "standard", "smoke", {name: 1})
+def test_recipes_are_ones_that_the_library_takes():
+    from tfcvae import adversary, likelihoods, networks, priors
 
-
-def test_names_are_the_librarys_own():
-    from tfcvae import adversary, networks
-
-    assert set(recipes.ADVERSARIES) == set(adversary.ADVERSARIES)
-    assert set(recipes.NETWORKS) == set(networks.NETWORKS)
+    for names, known in (
+        (recipes.NETWORKS, networks.NETWORKS),
+        (recipes.CONDITIONINGS, networks.CONDITIONINGS),
+        (recipes.POSTERIORS, networks.POSTERIORS),
+        (recipes.LIKELIHOODS, likelihoods.LIKELIHOODS),
+        (recipes.PRIORS, priors.PRIORS),
+        (recipes.ADVERSARIES, adversary.ADVERSARIES),
+    ):
+        assert set(names) == set(known)
     deep = [name for name, size in networks.NETWORKS.items() if len(size.channels) == 4]
     assert list(recipes.THREE_HALVINGS) == deep
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("dataset, model", [(dataset, model) for dataset in MODELS for model in MODELS[dataset]])
-def test_recipes_are_ones_that_the_library_takes(dataset, model, preset):
-    from tfcvae.adversary import ADVERSARIES
-    from tfcvae.likelihoods import LIKELIHOODS
-    from tfcvae.networks import CONDITIONINGS, NETWORKS, POSTERIORS
-    from tfcvae.priors import PRIORS
-
-    recipe = make_recipe(dataset, model, preset, {})
-    assert recipe.network in NETWORKS and recipe.likelihood in LIKELIHOODS and recipe.prior in PRIORS
-    assert recipe.conditioning in CONDITIONINGS and recipe.adversary in ADVERSARIES
-    assert recipe.posterior in POSTERIORS
-    assert recipe.uses_features == (recipe.likelihood == "features" or recipe.classifier_weight > 0)
-    assert 1 <= recipe.wrong_labels <= 9 and recipe.samples_per_class > 0
-    train, test = BUILTIN_SIZES[preset]
-    assert train > recipe.batch_size and recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
-    assert HELD_OUT[preset] < train
+    for preset, (train, test) in BUILTIN_SIZES.items():
+        assert HELD_OUT[preset] < train
+        for recipe in (make_recipe(dataset, model, preset, {}) for dataset in MODELS for model in MODELS[dataset]):
+            assert recipe.batch_size < train
+            assert recipe.train_limit in (0, train) and recipe.test_limit in (0, test)
 
 
 def test_presets_grow():
     ladder = ["smoke", "cpu", "gpu"]
     assert list(PRESETS) == list(BUILTIN_SIZES) == list(HELD_OUT) == ladder
-    recipes = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
-    assert [recipe.network for recipe in recipes] == ["tiny", "digits", "base"]
-    budgets = [recipe.epochs_for(55_000) for recipe in recipes]
+    asked = (("smoke", "GPU"), ("auto", "CPU"), ("auto", "GPU"))
+    assert [pick_preset(preset, device) for preset, device in asked] == ladder
+    found = [make_recipe("mnist", "standard", preset, {}) for preset in ladder]
+    assert [recipe.network for recipe in found] == ["tiny", "digits", "base"]
+    budgets = [recipe.epochs_for(55_000) for recipe in found]
     assert budgets == sorted(set(budgets)) and budgets[0] == 1
-    assert recipes[1].wrong_labels == 9 and recipes[1].test_limit == recipes[1].train_limit == 0
+    assert found[1].wrong_labels == 9 and found[1].test_limit == found[1].train_limit == 0
 
 
-@pytest.mark.parametrize("images, train, epochs", [(3_000_000, 55_000, 55), (1_600, 450, 4), (100, 450, 1)])
+@pytest.mark.parametrize("images, train, epochs", [(3_000_000, 55_000, 55), (100, 450, 1), (9_000, 40, 200)])
 def test_epochs_make_up_the_budget(images, train, epochs):
-    assert cvae_recipes.Recipe(images=images).epochs_for(train) == epochs
-    assert cvae_recipes.Recipe(images=images, epochs=7).epochs_for(train) == 7
+    assert recipes.Recipe(images=images).epochs_for(train) == epochs
+    assert recipes.Recipe(images=images, epochs=7).epochs_for(train) == 7

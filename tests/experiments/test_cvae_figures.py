@@ -198,11 +198,12 @@ def test_curves_show_the_loss_where_it_differs(drawn):
     assert panels[0].get_ylim() != panels[1].get_ylim()
 
 
-def test_curves_of_short_trainings_count_in_thousands(drawn):
+def test_curves_of_short_trainings_count_in_thousands_and_those_of_an_energy_say_so(drawn):
     short = history() | {"images": [100 * n for n in range(1, 11)]}
-    cvae_plots.draw_curves(short, "unused.png", "Curves")
-    assert drawn[0].axes[0].get_xlabel() == "thousand images seen"
-    assert drawn[0].axes[0].lines[0].get_xdata()[-1] == pytest.approx(1)
+    cvae_plots.draw_curves(short, "unused.png", "Curves", energy=True)
+    first, second, _ = drawn[0].axes
+    assert [axis.get_title(loc="left") for axis in (first, second)] == ["Energy and KL", "Energy of the reconstruction"]
+    assert first.get_xlabel() == "thousand images seen" and first.lines[0].get_xdata()[-1] == pytest.approx(1)
 
 
 def test_principal_components_are_the_directions_of_largest_variance():
@@ -234,20 +235,6 @@ def test_latents_show_every_class_that_is_there(drawn):
     medians = np.array([line.get_xydata()[0] for line in axis.lines])
     assert abs(medians[2, 0] - medians[0, 0]) == pytest.approx(3 * abs(medians[1, 0] - medians[0, 0]), rel=0.01)
     assert [line.get_color() for line in axis.lines] == [cvae_plots.CLASS_COLOURS[n] for n in (0, 3, 9)]
-
-
-def test_class_colours_differ():
-    colours = np.array([[int(colour[n : n + 2], 16) for n in (1, 3, 5)] for colour in cvae_plots.CLASS_COLOURS])
-    distances = np.abs(colours[:, None] - colours[None]).sum(axis=-1) + 1000 * np.eye(10)
-    assert distances.min() > 40
-
-
-def test_curves_of_an_energy_say_so(drawn):
-    cvae_plots.draw_curves(history(), "unused.png", "Curves", energy=True)
-    assert [axis.get_title(loc="left") for axis in drawn[0].axes][:2] == [
-        "Energy and KL",
-        "Energy of the reconstruction",
-    ]
 
 
 def point(name, a, b, retention, milliseconds, images=450_000):

@@ -14,7 +14,7 @@ from experiments.harness.data.datasets import Choice
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.maintenance import include_weights
-from tests.experiments.sessions import ROOT, files, quick, read, run_here
+from tests.experiments.sessions import ROOT, files, finish_here, quick, read, run_here
 from tfcvae import pretrained
 
 AGAIN = ["--data", "glyphs", "--wrong-labels-only"]
@@ -33,9 +33,7 @@ def trained(tmp_path_factory, smoke_classifiers):
     shutil.copytree(smoke_classifiers, folder / "results")
     (folder / "short.json").write_text(json.dumps(SHORT))
     options = ["--data", "glyphs", "--preset", "smoke", "--precision", "float32", "--hparams", folder / "short.json"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [cvae.__file__, *map(str, options), "--results", str(folder / "results")])
-        assert cvae.main() == 0
+    finish_here(cvae, *options, "--results", folder / "results")
     return folder / "results", folder / "short.json"
 
 
@@ -141,7 +139,13 @@ def test_a_clone_draws_the_picture_of_the_training_and_touches_nothing_else(trai
 
 
 def test_weights_of_another_precision_predict_in_float32_beside_another_run(trained, weights, tmp_path, here):
-    """There is a trained model, but the command's own run is one in another precision. It repeats the options."""
+    """There is a trained model, but the command's own run is one in another precision. It repeats the options.
+
+    That the weights' record is of other test images, it says.
+    """
+    record = read(weights, "glyphs.json")
+    record["data"]["fingerprint"]["test"]["sha256"] = "of others"
+    runs.write_json(weights / "glyphs.json", record)
     shutil.copytree(trained[0], tmp_path / "results")
     drawn = tmp_path / "results" / "cvae" / "glyphs" / "wrong_labels.png"
     drawn.unlink()
@@ -149,16 +153,9 @@ def test_weights_of_another_precision_predict_in_float32_beside_another_run(trai
     options = ["--preset", "smoke", "--hparams", trained[1], "--precision", "mixed_bfloat16"]
     code, out, err = here(*AGAIN, *options)
     assert (code, err) == (0, "") and "taking the included weights" in out and "Precision: float32.\n" in out
+    assert "These are other test images, or in another order, than those of the figures below" in out
     assert picture(tmp_path / "results") == picture(trained[0])
     assert files(tmp_path / "results").keys() - before == {drawn}
-
-
-def test_other_test_images_than_those_of_the_record_are_told(weights, tmp_path, here):
-    record = read(weights, "glyphs.json")
-    record["data"]["fingerprint"]["test"]["sha256"] = "of others"
-    runs.write_json(weights / "glyphs.json", record)
-    code, out, _ = here(*AGAIN)
-    assert code == 0 and "These are other test images, or in another order, than those of the figures below" in out
 
 
 def test_damaged_weights_are_named_and_nothing_is_drawn(weights, tmp_path, here):

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from experiments import cvae
 from experiments.cvaes import sources
 from experiments.cvaes.own_images import of_tfds
+from experiments.cvaes.recipes import make_recipe
 from experiments.harness.data import datasets
-from tests.experiments.sessions import read, run_here
+from experiments.harness.running.errors import UserError
+from tests.experiments.sessions import read, run_here, store
 from tests.experiments.test_class_folders import GREYS, write
 
 
@@ -34,9 +35,7 @@ def test_a_folder_says_its_classes_and_the_work(tmp_path, here):
             ["--data", "pets", "--model", "control"],
             "--model must be one of standard or all for mnist. Received: control",
         ),
-        (["--data", "./absent"], "--data ./absent is not a folder"),
         (["--data", "glyphs", "--image-size", "28"], "--image-size is of your own data; glyphs has its own"),
-        (["--data", "pets/cat"], "pets/cat has 0 folders; it needs two classes at least"),
     ],
 )
 def test_what_cannot_work_is_told(tmp_path, monkeypatch, here, options, line):
@@ -53,17 +52,11 @@ def prepared(tmp_path_factory):
 
     labels = tfds.features.ClassLabel(names=["day", "night"])
     features = {"image": tfds.features.Image(shape=(40, 36, 3)), "label": labels}
-
-    def split(count):
-        rows = [{"image": np.full((40, 36, 3), 30 + 150 * (n % 2), np.uint8), "label": n % 2} for n in range(count)]
-        signature = {"image": tf.TensorSpec((40, 36, 3), tf.uint8), "label": tf.TensorSpec((), tf.int64)}
-        return tf.data.Dataset.from_generator(lambda: iter(rows), output_signature=signature)
-
+    skies = [{"image": np.full((40, 36, 3), 30 + 150 * (n % 2), np.uint8), "label": n % 2} for n in range(20)]
     root = tmp_path_factory.mktemp("tfds")
-    tfds.dataset_builders.store_as_tfds_dataset(
-        "skies", "1.0.0", features=tfds.features.FeaturesDict(features), data_dir=root,
-        split_datasets={"train": split(20), "test": split(6)}, disable_shuffling=True,
-    )  # fmt: skip
+    store(root, "skies", features, {"train": skies, "test": skies[:6]})
+    store(root, "clouds", features, {"train": skies, "validation": skies[:8], "test": skies[:6]})
+    store(root, "trains", features, {"train": skies})
     return root
 
 
@@ -76,6 +69,20 @@ def test_a_tfds_dataset_by_name_is_resized(prepared):
     images, labels = data.arrays("test")
     assert images.shape == (4, 32, 32, 3) and labels.tolist() == [0, 1, 0, 1]
     assert np.allclose(images, (30 + 150 * labels)[:, None, None, None] / 255)
+
+
+def test_a_tfds_datasets_own_validation_split_chooses_the_epoch(prepared):
+    choice = datasets.choose("clouds", "mnist", "glyphs", str(prepared))
+    data = of_tfds(choice, *sources.tfds_images(choice), train_limit=4)
+    assert data.sizes == {"train": 4, "validation": 4, "test": 6} and set(data.fingerprint) == set(data.sizes)
+    with pytest.raises(UserError, match="trains has the splits train; it needs train, and test or validation"):
+        sources.tfds_images(datasets.choose("trains", "mnist", "glyphs", str(prepared)))
+
+
+def test_grey_images_are_kept_grey_unless_asked_otherwise():
+    asked, shape = {"likelihood": "bernoulli"}, (32, 32, 1)
+    found = [make_recipe("mnist", "standard", "cpu", *more) for more in (({}, shape), (asked, shape), ({}, None))]
+    assert [recipe.likelihood for recipe in found] == ["bernoulli_grey", "bernoulli", "bernoulli"]
 
 
 @pytest.mark.slow

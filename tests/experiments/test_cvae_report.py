@@ -1,18 +1,12 @@
 """What the summary says of conditional VAEs, their judges and feature networks, and which pictures it draws."""
 
-import copy
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from experiments.cvaes import report as cvae_report
 from experiments.cvaes.plots import draw_pictures
 from experiments.cvaes.report import short_table
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
-from tests.experiments.cvae_records import colour_record, energy_record, judge_record, make_record, relabel, summary
+from tests.experiments.cvae_records import colour_record, energy_record, judge_record, make_record, summary
 from tests.experiments.markdown import cells, column, titles
 from tests.experiments.sessions import save
 
@@ -62,14 +56,6 @@ def test_tables_hold_the_record(tmp_path):
     assert {title: column(text, "`standard`", title) for title in MNIST} == MNIST
 
 
-def test_columns_without_any_value_are_left_out(tmp_path):
-    text = summary(tmp_path, make_record())
-    assert not {"bits/dim", "seeds", "label noise"} & set(titles(text, "IW-NLL"))
-    assert not {"slant kept, r", "Fréchet distance, (a)"} & {*titles(text, "retention (a)"), *titles(text, "inputs")}
-    assert not [title for title in titles(text, "retention (a)") if "shift" in title]
-    assert "trade" not in text and "±" not in text and "not comparable" not in text
-
-
 def test_class_by_class(tmp_path):
     text = summary(tmp_path, make_record())
     rows = [cells(line)[1:] for line in text.splitlines() if line.startswith("| `standard` | ")]
@@ -79,17 +65,6 @@ def test_class_by_class(tmp_path):
         "(a)": ["97.0"] * 9 + ["48.5"],
         "(b)": ["98.0"] * 9 + ["49.0"],
     }
-
-
-def test_says_what_it_was_computed_on(tmp_path):
-    text = summary(tmp_path, make_record())
-    assert "60,000 train / 10,000 test images of `mnist`" in text
-    assert "10,000 test images, each under all 9 wrong labels; retention among 1,000 images, 0.1% by chance" in text
-    assert "500 latents an image, 1,000 test images" in text and "3,025,000 images seen" in text
-    assert "`small` reads 99.4% of real images, `plain-small` reads 99.6% of real images" in text
-    assert "AMD EPYC, 2 cores, mixed_bfloat16, XLA off" in text and "Seed: 0." in text
-    assert "python experiments/cvae.py --data mnist\n" in text
-    assert "free bits a latent" not in text and "mirrored" not in text and "adversary's weight" not in text
 
 
 def test_records_of_one_judge_and_of_label_noise_are_still_read(tmp_path):
@@ -123,28 +98,9 @@ def test_grey_likelihoods_are_neither_binarised_nor_comparable(tmp_path):
     assert "black or white" not in text
 
 
-def test_seeds_become_means_with_their_spread(tmp_path):
-    records = [make_record(seed=seed, elbo=84.0 + seed, a=0.96 + 0.02 * seed) for seed in (0, 1)]
-    records[1]["test"]["active_units"] = 25
-    text = summary(tmp_path, *records)
-    assert column(text, "`standard`", "seeds") == "2"
-    assert column(text, "`standard`", "−ELBO, nats") == "84.50 ± 0.50"
-    assert column(text, "`standard`", "read as asked (a)") == "97.0 ± 1.0"
-    assert column(text, "`standard`", "active units") == "24.5 ± 0.5 of 32"
-    assert "half the range" in text and "Seeds: 0, 1." in text
-
-
 @pytest.fixture
 def several():
     return [colour_record("control", a=0.36, retention=0.5), colour_record("density"), colour_record("kl-4")]
-
-
-def test_prior_shift_is_shown_where_there_is_one(tmp_path, several):
-    several[2]["test"]["relabel"] = relabel(0.4, 0.2, 0.2, shift=0.45)
-    text = summary(tmp_path, *several)
-    assert column(text, "`kl-4`", "read as asked (shift)") == "45.0"
-    assert column(text, "`control`", "read as asked (shift)") == "–"
-    assert column(text, "`kl-4`", "retention (shift)") == "10.0"
 
 
 def test_only_headline_models_are_shown_class_by_class(tmp_path, several):
@@ -172,17 +128,10 @@ def test_pictures_are_shown_where_they_exist(tmp_path):
     assert "cpu/other" not in text  # no headline model
 
 
-@pytest.mark.parametrize(
-    "missing", ["test.reconstruction_error", "judge.accuracy", "test.relabel.readings.a.retention"]
-)
-def test_an_incomplete_record_is_named(tmp_path, missing):
-    record = copy.deepcopy(make_record(seed=3))
-    *path, last = missing.split(".")
-    inner = record
-    for key in path:
-        inner = inner[key]
-    del inner[last]
-    with pytest.raises(UserError, match=f"standard/seed-3/record.json has no '{missing}'"):
+def test_an_incomplete_record_is_named(tmp_path):
+    record = make_record(seed=3)
+    del record["test"]["relabel"]["readings"]["a"]["retention"]
+    with pytest.raises(UserError, match="standard/seed-3/record.json has no 'test.relabel.readings.a.retention'"):
         summary(tmp_path, record)
 
 
@@ -199,11 +148,7 @@ def test_what_a_record_may_lack_shows_as_a_dash_or_not_at_all(tmp_path):
 def test_short_table_holds_headline_models(several):
     text = short_table(several)
     assert [cells(line)[0] for line in text.splitlines() if line.startswith("| `")] == ["`control`", "`density`"]
-    assert column(text, "`control`", "wrong label obeyed (a)") == "36.0"
-    assert column(text, "`control`", "label ignored") == "1.0"
     assert column(text, "`control`", "retention (a)") == "50.0" and column(text, "`control`", "bits/dim") == "4.700"
-    assert "60,000 train / 10,000 test images of `cifar10`" in text and "AMD EPYC" in text
-    assert text.endswith("Made by `python experiments/cvae.py --data mnist`.")
     assert "bits/dim" not in short_table([make_record()])
 
 
@@ -233,12 +178,6 @@ def test_judges_and_feature_networks_stand_before_the_models(tmp_path):
     assert column(networks, "cifar10", "on both together, %") == "91.20"
 
 
-def test_a_judge_that_learned_from_blurred_images_says_so(tmp_path):
-    text = summary(tmp_path, make_record(), judge_record("cifar10", config={"blur": 0.25}), judge_record())
-    (line,) = [line for line in text.splitlines() if "coarser" in line]
-    assert line.startswith("- cifar10, `cpu`: 25% of the training images were made 2 or 4 times coarser")
-
-
 def test_a_judge_without_accuracy_is_named(tmp_path):
     with pytest.raises(UserError, match="judge/mnist/cpu/small/seed-0/record.json has no 'accuracy'"):
         summary(tmp_path, judge_record(accuracy=None))
@@ -260,23 +199,3 @@ def test_pictures_are_drawn_from_records_and_histories(tmp_path, several):
     drawn = sorted(path.relative_to(tmp_path / "cvae/cifar10/cpu").as_posix() for path in tmp_path.rglob("*.png"))
     assert drawn == ["control/seed-0/curves.png", "density/seed-0/curves.png", "tradeoff.png"]
     assert "](cvae/cifar10/cpu/tradeoff.png)" in summary(tmp_path)
-
-
-def test_a_single_model_is_not_traded_off(tmp_path):
-    draw_pictures(with_history(tmp_path, colour_record("control")), tmp_path)
-    assert [path.name for path in tmp_path.rglob("*.png")] == ["curves.png"]
-
-
-def test_a_broken_history_is_named(tmp_path):
-    records = with_history(tmp_path, make_record())
-    (tmp_path / "cvae/mnist/cpu/standard/seed-0/history.csv").write_text("images,loss\n1,abc\n")
-    with pytest.raises(UserError, match=r"seed-0/history\.csv"):
-        draw_pictures(records, tmp_path)
-
-
-def test_report_and_figures_need_neither_tensorflow_nor_matplotlib():
-    code = (
-        "import sys, experiments.cvaes.report, experiments.cvaes.image_grids; loaded = set(sys.modules);"
-        "assert not loaded & {'tensorflow', 'keras', 'matplotlib'}, loaded"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(cvae_report.__file__).parents[2])

@@ -19,6 +19,7 @@ from tests.experiments.sessions import (
     kill_in_turn,
     read,
     run_here,
+    store,
     torn_at,
     torn_checkpoint,
     trained,
@@ -158,14 +159,10 @@ def cifar10(tmp_path_factory):
     from tfcvae import glyphs
 
     image = tfds.features.Image(shape=(32, 32, 3), encoding_format="png")
+    features = {"image": image, "label": tfds.features.ClassLabel(num_classes=10)}
+    splits = {name: glyphs.examples(name, n, kind="colour") for name, n in (("train", 520), ("test", 110))}
     folder = tmp_path_factory.mktemp("data")
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="cifar10",
-        version="3.0.2",
-        features=tfds.features.FeaturesDict({"image": image, "label": tfds.features.ClassLabel(num_classes=10)}),
-        split_datasets={name: glyphs.examples(name, n, kind="colour") for name, n in (("train", 520), ("test", 110))},
-        data_dir=folder,
-    )
+    store(folder, "cifar10", features, {name: examples.as_numpy_iterator() for name, examples in splits.items()})
     return folder
 
 

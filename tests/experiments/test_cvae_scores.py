@@ -147,14 +147,6 @@ def test_an_energy_has_no_elbo_and_colour_no_style(frozen):
     assert "ELBO" not in one_line(test, 0.9)
 
 
-def test_the_line_of_a_model_has_what_to_read_it_against(scores):
-    ignored = scores["test"]["relabel"]["ignored_label_accuracy"]
-    line = one_line(scores["test"], 0.987)
-    assert f"(label ignored: {ignored:.1%})" in line and "98.7%" in line
-    each = scores["test"]["relabel"]["readings"]["a"]["judges"]
-    assert all(f"{name} {share:.1%}" in line for name, share in each.items())
-
-
 def test_the_panel_says_what_the_judge_that_reads_worst_says():
     facts = {"tiny": {"accuracy": 0.97, "folder": "a"}, "plain-tiny": {"accuracy": 0.95, "folder": "b"}}
     networks = {name: build_judge((8, 8, 1), 10, name) for name in facts}

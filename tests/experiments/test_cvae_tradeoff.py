@@ -40,14 +40,6 @@ def test_models_are_sorted_by_control_on_validation(tmp_path, traded):
     assert "network" not in titles(text, "label dim")
 
 
-def test_the_cost_of_an_image_stands_beside_the_images_seen(tmp_path, traded):
-    traded[0] |= {"images_seen": 6_050_000, "images_per_second": 120.4}
-    text = part(summary(tmp_path, *traded))
-    names = r"**`control`** ★", "`density`"
-    assert [column(text, name, "images seen") for name in names] == ["6,050,000", "3,025,000"]
-    assert [column(text, name, "images/s") for name in names] == ["120", "917"]
-
-
 def test_goals_are_reached_in_both_numbers_on_validation_images(traded):
     points = trade_off(traded)  # of control 0.86 and 0.82
     assert reached(points, MARK) == ["control"] and reached(points, AIM) == []

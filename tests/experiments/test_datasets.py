@@ -10,6 +10,7 @@ from experiments.harness.data import datasets
 from experiments.harness.data.datasets import Choice, choose, fingerprint, load_splits, only
 from experiments.harness.data.splits import split_validation, take
 from experiments.harness.running.errors import UserError
+from tests.experiments.sessions import store
 
 TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
 
@@ -17,26 +18,13 @@ TRAIN_FILE = "tiny-train.tfrecord-00000-of-00001"
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A TFDS `data_dir` with the dataset `tiny`: 6 train and 2 test examples."""
-    import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    folder = tmp_path_factory.mktemp("data")
     features = {"label": tfds.features.ClassLabel(num_classes=3), "file_name": tfds.features.Text()}
     features["image"] = tfds.features.Image(shape=(None, None, 3))
-    examples = tf.data.Dataset.range(6).map(
-        lambda i: {
-            "image": tf.fill((8, 9, 3), tf.cast(i, tf.uint8)),
-            "label": i % 3,
-            "file_name": tf.strings.format("{}.png", i),
-        }
-    )
-    tfds.dataset_builders.store_as_tfds_dataset(
-        name="tiny",
-        version="1.0.0",
-        features=tfds.features.FeaturesDict(features),
-        split_datasets={"train": examples.take(6), "test": examples.take(2)},
-        data_dir=folder,
-    )
+    examples = [{"image": np.full((8, 9, 3), i, np.uint8), "label": i % 3, "file_name": f"{i}.png"} for i in range(6)]
+    folder = tmp_path_factory.mktemp("data")
+    store(folder, "tiny", features, {"train": examples, "test": examples[:2]})
     return folder
 
 
@@ -125,7 +113,6 @@ def test_download_is_chosen_where_the_server_answers(monkeypatch, tmp_path):
         ("", ".", ["unknown dataset ''"]),
         ("../mnist", ".", ["unknown dataset '../mnist'"]),
         ("auto", "absent", ["--data-dir", "absent is not a folder"]),
-        ("shapes", "absent", ["--data-dir", "absent is not a folder"]),
     ],
 )
 def test_what_cannot_be_had_is_one_clear_line(tmp_path, requested, data_dir, parts):
@@ -269,6 +256,3 @@ def test_take_keeps_the_datasets_order_and_knows_its_size():
         assert [int(example["square"]) for example in taken.as_numpy_iterator()] == [0, 9, 49]
     nothing = take(squares, [])
     assert int(nothing.cardinality()) == 0 and list(nothing) == []
-
-
-# The real data, where it is

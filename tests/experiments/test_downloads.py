@@ -53,11 +53,6 @@ def test_addresses_with_blanks_and_tables_with_comments():
         assert downloads.find_download(name) == (None, 0)
 
 
-@pytest.mark.parametrize("name", ["oxford_pets", "", "../mnist", "shapes"])
-def test_a_name_tfds_does_not_know_has_no_download(name):
-    assert downloads.find_download(name) == (None, 0)
-
-
 def test_probe_tells_a_file_that_is_there_from_one_that_is_not(server):
     address, asked = server
     assert downloads.probe(f"{address}/there") == ""

@@ -29,11 +29,6 @@ def fail(error):
             2,
             "error: disk is full while writing runs/a/weights.h5; free some space, then run the same command again\n",
         ),
-        (
-            OSError(errno.ENOSPC, "No space left on device"),
-            2,
-            "error: disk is full; free some space, then run the same command again\n",
-        ),
     ],
 )
 def test_mendable_failures_are_one_line_and_a_status(capsys, error, status, line):

@@ -79,7 +79,7 @@ class Fit(Experiment):
         self._stop("score", variant)
         (folder / "picture.png").write_text(label)
         slope = float(model.layers[-1].kernel.numpy()[0, 0])
-        return {"test": {"slope": slope}, "validation": {"count": 4}, "seconds": {"evaluation": 0.5}}
+        return {"test": {"slope": slope}, "validation": {"count": 4}}
 
     def wrap_up(self):
         self.wrapped += 1
@@ -126,7 +126,8 @@ def test_a_record_says_all(finished):
     model = keras.models.load_model(folder_of(finished, "steep") / "model.keras")
     errors = [float(row["val_mae"]) for row in rows]
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert record.pop("seconds") == {"training": sum(float(row["seconds"]) for row in rows), "evaluation": 0.5}
+    seconds = record.pop("seconds")
+    assert seconds["training"] == sum(float(row["seconds"]) for row in rows) and seconds["evaluation"] > 0
     assert record.pop("images_per_second") == np.median([8 / float(row["seconds"]) for row in rows])
     assert record.pop("command").startswith("python experiments/")
     assert record == {
@@ -146,16 +147,6 @@ def test_a_record_says_all(finished):
     }
 
 
-def test_the_run_is_announced_and_every_epoch_is_a_line(tmp_path, capsys):
-    Fit(tmp_path, [("flat", 3)]).run()
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["points: 8 to train on.", f"Results: {tmp_path / 'fit' / 'points' / 'smoke'}"]
-    epochs = [line for line in lines if line.startswith("flat seed 3 | epoch ")]
-    assert [line.split(" | ")[1] for line in epochs] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
-    assert all(" | val error 0." in line for line in epochs)
-    assert lines[-1] == "flat seed 3: scoring on the test split ..."
-
-
 # What is left
 
 
@@ -164,8 +155,9 @@ def test_finished_models_are_kept(copy, capsys):
     assert experiment.left() == [] and experiment.left(force=True) == [("flat", 0), ("steep", 0)]
     assert (experiment.run(), experiment.built, experiment.wrapped) == (0, [], 1)
     assert files(copy) == before
-    out = capsys.readouterr().out
-    assert "flat seed 0: finished, kept\nsteep seed 0: finished, kept\n" in out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["points: 8 to train on.", f"Results: {copy / 'fit' / 'points' / 'smoke'}"]
+    assert lines[2:] == ["flat seed 0: finished, kept", "steep seed 0: finished, kept"]
 
 
 def test_what_would_run_is_told(copy, capsys):
@@ -227,10 +219,14 @@ def test_interrupted_while_scoring_goes_on_with_scoring(tmp_path, finished, vari
         Fit(tmp_path, stop={("score", variant): Killed()}).run()
     assert not (folder_of(tmp_path, variant) / "record.json").exists()
     assert (folder_of(tmp_path, variant) / "checkpoint.npz").exists()
-    capsys.readouterr()
+    lines = capsys.readouterr().out.splitlines()
+    told = [line for line in lines if line.startswith(f"{variant} seed 0 | epoch ") and " | val error " in line]
+    count = EPOCHS[variant]
+    assert [line.split(" | ")[1] for line in told] == [f"epoch {n}/{count}" for n in range(1, count + 1)]
+    assert lines[-1] == f"{variant} seed 0: scoring on the test split ..."
     experiment = Fit(tmp_path)
     assert (experiment.run(), experiment.wrapped) == (0, 1)
-    assert f"{variant} seed 0 | epoch" not in capsys.readouterr().out  # the training was done
+    assert f"{variant} seed 0 | epoch " not in capsys.readouterr().out  # the training was done
     for name in SLOPES:
         assert untimed(tmp_path, name) == untimed(finished, name)
         assert not (folder_of(tmp_path, name) / "checkpoint.npz").exists()

@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import pytest
@@ -10,8 +9,7 @@ import tensorflow as tf
 from experiments.harness.running import hardware
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.hardware import ONEDNN
-
-ROOT = Path(__file__).parents[2]
+from tests.experiments.sessions import ROOT
 
 PLAIN_X86 = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -95,18 +93,7 @@ def test_one_line_and_a_record_say_the_decision(machine):
     machine(PLAIN_X86, [(8, 6), (8, 6)])
     decision = hardware.decide()
     assert str(decision) == (f"GPU 2 x Tesla, {decision.cores} cores; mixed_bfloat16 (compute capability 8.6); XLA on")
-    assert decision.record() == {
-        "device": "GPU",
-        "name": "Tesla",
-        "cores": decision.cores,
-        "gpus": 2,
-        "precision": "mixed_bfloat16",
-        "xla": True,
-        "reason": "compute capability 8.6",
-        "strategy": "none",
-        "replicas": 1,
-        "backend": "tensorflow",
-    }
+    assert decision.record() == vars(decision)
     assert decision.settings() == {"precision": "mixed_bfloat16"}
 
 
@@ -125,13 +112,9 @@ def test_every_device_gets_its_share_of_every_validation_batch(replicas, count, 
 def test_a_batch_that_the_devices_cannot_share_evenly_is_refused():
     machine = hardware.Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 2)
     machine.check_shares("unet mp-tr-bce", 8, 65)
-    with pytest.raises(UserError) as error:
+    line = r"^unet mp-tr-bce: 2 devices can't share batches of 7 .*--batch-size .* multiple of 2 .* the 65 images"
+    with pytest.raises(UserError, match=line):
         machine.check_shares("unet mp-tr-bce", 7, 65)
-    assert str(error.value) == (
-        "unet mp-tr-bce: 2 devices can't share batches of 7 images evenly. Choose a --batch-size that is a multiple of "
-        "2 and no more than the 65 images to train on, or leave unet mp-tr-bce or --strategy out. Received: batch "
-        "size 7"
-    )
     with pytest.raises(UserError, match=r"batches of 65 images evenly\. .* Received: batch size 128$"):
         machine.check_shares("unet mp-tr-bce", 128, 65)  # all that there are
 
@@ -193,28 +176,17 @@ def test_import_that_fails_shows_what_was_said(tmp_path):
     assert "no such library\n" in done.stderr and done.stderr.endswith("ImportError: broken\n")
 
 
-def test_missing_tensorflow_is_one_line():
-    code = """
-import sys
-sys.modules["tensorflow"] = None  # as if not installed
-from experiments.harness.running.errors import run_main
-from experiments.harness.running.hardware import import_tensorflow
-run_main(import_tensorflow)
-"""
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: tensorflow is not installed; run: pip install -r requirements.txt\n"
-
-
 @pytest.mark.parametrize(
     "backend, line",
     [
+        ("tensorflow", "^tensorflow is not installed; run: pip install -r requirements.txt$"),
         ("torch", "KERAS_BACKEND must be one of tensorflow, jax for this script. Received: torch"),
         ("jax", r'jax is not installed; run: pip install "\.\[jax\]"'),
     ],
 )
 def test_a_backend_that_cannot_be_used_is_named_before_anything_is_imported(monkeypatch, backend, line):
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setitem(sys.modules, "jax", None)  # as if not installed
+    for name in ("tensorflow", "jax"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if not installed
     with pytest.raises(UserError, match=line):
         hardware.import_tensorflow()

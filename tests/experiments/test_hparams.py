@@ -125,6 +125,7 @@ def test_matrix_refuses_recipes_that_cannot_be_built(file, found, line):
         ({"prior": "flat"}, "prior must be one of standard, class. Received: prior='flat'"),
         ({"latent_shape": [8, 8]}, "latent_shape must be one number of at least 1, or three."),
         ({"wrong_labels": 10}, "wrong_labels must lie in [1, 9]. Received: wrong_labels=10"),
+        ({"average": 1}, "average must lie in [0, 0.9999]. Received: average=1"),
         ({"samples_per_class": 0}, "samples_per_class must be at least 1. Received: samples_per_class=0"),
         (
             {"latent_shape": [8, 8, 4], "posterior": "diagonal"},

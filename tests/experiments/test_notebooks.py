@@ -95,14 +95,7 @@ def test_notebook_runs_in_smoke_size(name, where):
     text = written(notebook)
     data, count = SMOKE[name]["DATA"], SMOKE[name].get("TEST_IMAGES") or SMOKE[name]["HELD_OUT"]
     assert re.search(rf"{data}: [\d,]+ train \w+, {count} test (images|pairs)", text)
-    if data == "numbers":
-        assert "20 unseen sentences: " in text and "Where is the nearest station?  ->  " in text
-    elif data == "shapes":
-        assert re.search(r"strconv-ups-dice +0\.\d{3} +0\.\d{3}", text) and "all background" in text
-    else:
-        assert "one-hot labels give the same latent: True" in text
-        assert "100 test images, each under 3 wrong labels" in text
-        assert re.search(r"\d+\.\d%  read as the label sent in, \(a\)", text)
+    assert not name.startswith("cvae") or "one-hot labels give the same latent: True" in text
     assert path.read_bytes() == before
 
 

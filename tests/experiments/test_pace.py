@@ -1,6 +1,3 @@
-import pytest
-
-from experiments.harness.running.errors import UserError
 from experiments.unets.tables import pace_table
 
 
@@ -29,9 +26,3 @@ def test_images_and_minutes_until_the_mark(tmp_path):
 def test_there_is_no_table_where_nothing_got_there(tmp_path):
     assert pace_table(variants(tmp_path, a=[[(10, 0.7, 60)]]), tmp_path) == ""
     assert pace_table({"b": [{"folder": "without/history"}]}, tmp_path) == ""
-
-
-def test_a_damaged_history_is_named(tmp_path):
-    records = variants(tmp_path, a=[[(10, "x", 60)]])
-    with pytest.raises(UserError, match=r"a/0/history.csv cannot be read as a history"):
-        pace_table(records, tmp_path)

@@ -91,6 +91,9 @@ def test_a_folder_without_images_or_masks(tmp_path):
          "classes.txt"),
         (lambda f: (f / "classes.txt").write_text("a\nb\nc"),
          "masks: Masks must tell 2 to 255 classes apart. Received: 1 (0)"),
+        (lambda f: (f / "classes.txt").write_text("a\nb\na"),
+         "classes.txt has a twice; classes differ in name and colour"),
+        (lambda f: (f / "classes.txt").write_text("a #102030\nb #102030"), "classes.txt has #102030 twice"),
         (lambda f: (f / "images/03.tif").write_bytes(b"II*\0words"), "images/03.tif can't be read ("),
         (lambda f: Image.new("L", (2, 3)).save(f / "images/03.gif"),
          "images/03.gif and images/03.tif have the same name; keep one of them"),
@@ -150,26 +153,8 @@ def test_masks_of_background_alone_do_not_say_that_255_is_an_object(tmp_path):
     assert read_pairs(tmp_path).coding.values == (0, 1)
 
 
-def test_black_and_white_masks_are_those_of_0_and_255(tmp_path):
-    write(tmp_path)
-    Image.fromarray(np.array([[False, True]] * 3)).save(tmp_path / "masks/01.png")
-    assert read_pairs(tmp_path).coding.values == (0, 255)
-
-
-@pytest.mark.parametrize("names, told", [("a\nb\na", "a"), ("a #102030\nb #102030", "#102030")])
-def test_classes_of_one_name_or_colour(tmp_path, names, told):
-    write(tmp_path)
-    (tmp_path / "classes.txt").write_text(names)
-    assert line(tmp_path) == f"classes.txt has {told} twice; classes differ in name and colour"
-
-
 def test_two_images_are_too_few(tmp_path):
     assert line(write(tmp_path, 2)).startswith("2 images are too few: training, validation and test need at least 5")
-
-
-def test_masks_of_one_value(tmp_path):
-    told = line(write(tmp_path, masks=lambda n: np.zeros((3, 2), np.uint8)))
-    assert told == "masks: Masks must tell 2 to 255 classes apart. Received: 1 (0)"
 
 
 def test_a_folder_is_told_from_a_dataset(tmp_path):

@@ -24,13 +24,13 @@ def scores(value):
     return {name: value + 0.01 * n for n, name in enumerate(SCORES)}
 
 
-def make_record(variant, seed, iou=0.75, run="cpu"):
+def make_record(variant, seed, iou=0.75):
     down, up, loss = VARIANTS[variant]
     record = {
         "experiment": "unet",
-        "command": f"python experiments/run_unet_matrix.py --preset {run}",
+        "command": "python experiments/run_unet_matrix.py --preset cpu",
         "dataset": "oxford_iiit_pet",
-        "run": run,
+        "run": "cpu",
         "variant": variant,
         "seed": seed,
         "config": {"down": down, "up": up, "loss": loss, "image_size": 128, "epochs": 43, "target": "foreground"},
@@ -86,7 +86,7 @@ def test_table_holds_the_records_means(full):
     assert column(text, "`mp-tr-bce`", "training, min") == "6.2 ± 0.0"
     parts = [column(text, "`strconv-ups-dice`", title) for title in ("down", "up", "loss", "seeds")]
     assert parts == ["strided", "upsample", "dice", "2"]
-    assert "half the range" in text
+    assert "half the range" in text and "not complete" not in text and "different images" not in text
 
 
 def test_trivial_and_tutorial_rows(full):
@@ -100,28 +100,11 @@ def test_trivial_and_tutorial_rows(full):
     assert order == sorted(order)
 
 
-def test_says_what_it_was_computed_on(full):
-    text = summary(full)
-    assert "650 train / 235 test images" in text and "65 of the 650" in text
-    assert "Seeds: 0, 1." in text and "24,768 images seen" in text and "128 x 128 pixels" in text
-    assert "`tutorial`: `trimap`" in text
-    assert "AMD EPYC, 2 cores, float32, XLA off" in text
-    assert text.count("python experiments/run_unet_matrix.py --preset cpu\n") == 1
-    assert "not complete" not in text and "different images" not in text
-
-
 def test_rows_from_different_images_are_pointed_out(full):
     other = make_record("mp-tr-bce", 2)
     other["data"] = other["data"] | {"fingerprint": {"train": {"sha256": "b"}}}
     save(full, other)
     assert "computed on different images" in summary(full)
-
-
-def test_a_single_seed_has_no_spread(tmp_path):
-    save(tmp_path, *[make_record(variant, 0) for variant in VARIANTS])
-    text = summary(tmp_path)
-    assert column(text, "`mp-tr-bce`", "test IoU") == "0.750"
-    assert "±" not in text and "Seed: 0." in text
 
 
 def test_an_unfinished_run_shows_what_is_there_and_says_what_is_not(tmp_path):
@@ -131,16 +114,11 @@ def test_an_unfinished_run_shows_what_is_there_and_says_what_is_not(tmp_path):
     assert column(text, "`strconv-ups-dice`", "test IoU") == "0.750"
 
 
-def test_a_tuned_model_shows_what_it_is_made_of(full):
-    found = {"down": "strided", "up": "upsample", "loss": "bce_dice"}
-    tuned = make_record("mp-tr-bce", 0) | {"variant": "tuned"}
-    save(full, tuned | {"config": tuned["config"] | found})
+def test_a_tuned_model_stands_between_the_four_and_the_articles(full):
+    save(full, make_record("mp-tr-bce", 0) | {"variant": "tuned"})
     text = summary(full)
-    parts = [column(text, "`tuned`", title) for title in ("down", "up", "loss", "seeds")]
-    assert parts == ["strided", "upsample", "bce_dice", "1"]
     order = [text.index(f"| {name} |") for name in ("`strconv-ups-dice`", "`tuned`", "`tutorial` †")]
-    assert order == sorted(order)
-    assert "`tuned`: blocks and loss from the file of `--hparams`" in text and "not complete" not in text
+    assert order == sorted(order) and "`tuned`: blocks and loss from the file of `--hparams`" in text
 
 
 def test_a_run_of_a_tuned_model_alone_is_complete(tmp_path):
@@ -148,17 +126,10 @@ def test_a_run_of_a_tuned_model_alone_is_complete(tmp_path):
     assert "not complete" not in summary(tmp_path)
 
 
-def test_runs_have_tables_of_their_own_the_longest_first(tmp_path):
-    save(tmp_path, make_record("mp-tr-bce", 0, run="a-quick") | {"images_seen": 100}, make_record("mp-tr-bce", 0))
-    text = summary(tmp_path)
-    assert text.index("Run `cpu`") < text.index("Run `a-quick`")
-    assert text.count("### oxford_iiit_pet") == 1
-
-
-@pytest.mark.parametrize("content", ['{"experiment": "unet", "te', "[]", "{}", b"\xff\xfe"])
+@pytest.mark.parametrize("content", ['{"experiment": "unet", "te', "[]", "{}"])
 def test_a_torn_record_is_named(full, content):
     path = full / "unet/oxford_iiit_pet/cpu/mp-tr-bce/seed-1/record.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.write_text(content)
     with pytest.raises(UserError, match="mp-tr-bce/seed-1/record.json"):
         summary(full)
 
@@ -177,21 +148,6 @@ def test_scores_that_a_record_lacks_show_as_a_dash(tmp_path):
         del record[key]
     save(tmp_path, record, make_record("mp-tr-dice", 0))
     assert column(summary(tmp_path), "`mp-tr-bce`", "IoU, flip") == "–"
-
-
-def test_links_only_to_pictures_that_exist(full):
-    assert "![" not in summary(full) and "predictions.png" not in summary(full)
-    (full / "unet/oxford_iiit_pet/cpu/curves.png").write_bytes(b"")
-    (full / "unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-0/predictions.png").write_bytes(b"")
-    text = summary(full)
-    assert "](unet/oxford_iiit_pet/cpu/curves.png)" in text and "comparison.png" not in text
-    assert "[mp-tr-dice](unet/oxford_iiit_pet/cpu/mp-tr-dice/seed-0/predictions.png)" in text
-
-
-def test_summary_is_written_whole_and_the_same_twice(full):
-    text = summary(full)
-    assert summary(full) == text
-    assert sorted(path.name for path in full.iterdir()) == ["summary.md", "unet"]
 
 
 def test_a_failing_section_leaves_the_old_summary(full):
@@ -251,13 +207,7 @@ def test_curves_say_which_losses_they_show(full, monkeypatch):
         record["config"]["loss"] = losses[record["variant"]]
         (full / record["folder"] / "history.csv").write_text("epoch,images,loss,val_iou\n1,576,0.7,0.4\n")
     unet_figures.draw_curves(records, full, "unused.png", "")
-    rows, *_, panels, options = drawn[0]
+    histories, *_, panels, options = drawn[0]
     assert panels["loss"] == "Training loss (Dice dashed, BCE + Dice dotted)"
     assert options["styles"] == {"mp-tr-bce": ":", "mp-tr-dice": "--"}
-    assert {variant: len(seeds) for variant, seeds in rows[""].items() if seeds} == {"mp-tr-bce": 2, "mp-tr-dice": 2}
-
-
-def test_the_hardware_of_a_record_says_what_else_ran_there():
-    known = {"device": "GPU", "name": "A", "gpus": 1, "cores": 16, "precision": "float32", "xla": True}
-    assert report.hardware({"hardware": known}) == "GPU, A, 16 cores, float32, XLA on"
-    assert report.hardware({"hardware": known | {"beside": "two others"}}).endswith("XLA on, beside two others")
+    assert {variant: len(seeds) for variant, seeds in histories.items() if seeds} == {"mp-tr-bce": 2, "mp-tr-dice": 2}

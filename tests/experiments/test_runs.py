@@ -10,8 +10,8 @@ import pytest
 
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError, run_main
+from tests.experiments.sessions import ROOT
 
-ROOT = Path(__file__).parents[2]
 SHARED = {"image_size": 32, "data": {"fingerprint": {"train": {"size": 72, "sha256": "ab"}}}}
 MODELS = {("mp-tr-bce", 0): {"loss": "bce", "epochs": 2}, ("mp-tr-dice", 0): {"loss": "dice", "epochs": 2}}
 
@@ -115,12 +115,8 @@ def finish(folder, key=("mp-tr-bce", 0), weights=True):
         (runs.seed_folder(folder, *key) / runs.WEIGHTS).write_bytes(b"weights")
 
 
-def test_a_new_plain_run_has_the_presets_name(tmp_path):
-    assert choose(tmp_path / "unet" / "shapes") == (tmp_path / "unet" / "shapes" / "smoke", [])
-    assert list(tmp_path.iterdir()) == []  # choosing writes nothing
-
-
 def test_the_same_run_goes_on_in_its_folder(tmp_path):
+    assert choose(tmp_path) == (tmp_path / "smoke", []) and content(tmp_path) == {}  # choosing writes nothing
     begin(tmp_path / "smoke")
     finish(tmp_path / "smoke")
     before = content(tmp_path)

@@ -1,6 +1,7 @@
 """Two logical CPU devices share out a batch; set up before TensorFlow starts, they take a process of their own."""
 
 import json
+import shlex
 
 import pytest
 
@@ -48,25 +49,16 @@ apart, _ = train(mirrored(), False)
 print(json.dumps([largest(one), largest(one - two), largest(one - apart), logs_one, logs_two]), flush=True)
 """
 
-OPTIONS = ["--preset", "smoke", "--epochs", "1", "--precision", "float32", "--strategy", "mirrored"]
-HALF = ["--epochs", "2", "--half-size", "0.5"]
 COMMANDS = [
-    [
-        str(ROOT / "experiments/run_unet_matrix.py"),
-        "--data",
-        "shapes",
-        "--variants",
-        "strconv-ups-dice",
-        *OPTIONS,
-        *HALF,
-    ],
-    [str(ROOT / "experiments/cvae.py"), "--data", "glyphs", *OPTIONS],
+    "run_unet_matrix.py --data shapes --variants strconv-ups-dice --epochs 2 --half-size 0.5",
+    "cvae.py --data glyphs --epochs 1",
 ]
+OPTIONS = "--preset smoke --precision float32 --strategy mirrored"
 
 
 def test_two_devices_train_as_one_does_and_runs_on_them_end_with_scores(tmp_path, python):
     """Three steps of a U-Net, with and without synchronized batch statistics; then both scripts."""
-    commands = [[*command, "--results", str(tmp_path)] for command in COMMANDS]
+    commands = [shlex.split(f"{ROOT}/experiments/{command} {OPTIONS} --results {tmp_path}") for command in COMMANDS]
     out = python("-c", TWO_DEVICES + UNET_STEPS + SCRIPTS, json.dumps(commands))
     steps = next(line for line in out.splitlines() if line.startswith("["))
     moved, difference, apart, one, two = json.loads(steps)

@@ -8,8 +8,6 @@ import pytest
 from experiments import translate
 from tests.experiments.sessions import ROOT, quick, run_here
 
-SCRIPT = ROOT / "experiments" / "translate.py"
-
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
@@ -47,12 +45,11 @@ def test_bad_weights(tmp_path, monkeypatch, capfd, weights):
     assert status == 2 and "can't load" in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\x89PNG"])
-def test_binary_input(tmp_path, monkeypatch, capfd, content):
-    (tmp_path / "photo.png").write_bytes(content)
+def test_binary_input(tmp_path, monkeypatch, capfd):
+    (tmp_path / "photo.png").write_bytes(b"\xff\xfe\x00")
     status, _, err = run_here(monkeypatch, capfd, translate, tmp_path / "photo.png")
     assert status == 2 and err.startswith(f"error: can't read {tmp_path / 'photo.png'}: ") and err.count("\n") == 1
-    feed(monkeypatch, content)
+    feed(monkeypatch, b"\xff\xfe\x00")
     status, _, err = run_here(monkeypatch, capfd, translate)
     assert status == 2 and err.startswith("error: standard input is not UTF-8 text") and err.count("\n") == 1
 
@@ -64,8 +61,6 @@ def test_binary_input(tmp_path, monkeypatch, capfd, content):
         (["leter.txt"], "leter.txt does not exist; name a text file"),
         (["/"], "/ is a folder; name a text file"),
         (["caf\udce9"], r"'caf\udce9' is not UTF-8 text"),
-        (["Hello.", "--weights", "nowhere.keras"], "nowhere.keras does not exist"),
-        (["--beem", "3", "Hello."], "did you mean --beam?"),
     ],
 )
 def test_mistakes_are_answered_in_a_line(monkeypatch, capfd, options, message):
@@ -73,7 +68,6 @@ def test_mistakes_are_answered_in_a_line(monkeypatch, capfd, options, message):
     assert status == 2 and message in err and err.count("\n") == 1
 
 
-def test_help_and_mistakes_are_answered_without_tensorflow(tmp_path):
-    assert quick(tmp_path, SCRIPT, "--help").returncode == 0
-    done = quick(tmp_path, SCRIPT, "Hello.", "--weights", "nowhere.keras")
+def test_a_mistake_is_answered_without_tensorflow(tmp_path):
+    done = quick(tmp_path, ROOT / "experiments" / "translate.py", "Hello.", "--weights", "nowhere.keras")
     assert done.returncode == 2 and "nowhere.keras does not exist" in done.stderr

@@ -35,17 +35,22 @@ def test_parameter_counts_of_both_kinds():
     assert [kind for kind, _ in JUDGES.values()] == ["residual"] * 3 + ["plain"] * 3
 
 
+@pytest.fixture(scope="module")
+def drawn():
+    """Training batches, and test images with their labels, which are different draws."""
+    return TrainingData(glyphs.examples("train", 500), 25, crop=1), *to_arrays(glyphs.examples("test", 200))
+
+
 @pytest.mark.parametrize("name", ["tiny", "plain-tiny"])
-def test_a_judge_learns_to_read_glyphs(name):
-    """Training and test images are different draws; chance is 10 %."""
+def test_a_judge_learns_to_read_glyphs(drawn, name):
+    """Chance is 10 %."""
+    data, images, labels = drawn
     keras.utils.set_random_seed(0)
     judge = build_judge((28, 28, 1), 10, name)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     judge.compile(keras.optimizers.Adam(0.005), loss, jit_compile=False)
-    data = TrainingData(glyphs.examples("train", 500), 25, crop=1)
     for epoch in range(10):
         judge.fit(data.epoch(epoch), verbose=0, shuffle=False)
-    images, labels = to_arrays(glyphs.examples("test", 200))
     read = predict_labels(judge, images, batch_size=64)
     assert read.shape == (200,) and np.issubdtype(read.dtype, np.integer)
     assert np.mean(read == labels) > 0.6

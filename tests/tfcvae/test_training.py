@@ -103,18 +103,6 @@ def test_the_loss_is_the_sum_of_its_terms_by_hand(features):
     assert float(loss) == pytest.approx(hinge, abs=0.02)  # in training the spectral norm moves on by one iteration
 
 
-def test_images_under_wrong_labels_have_no_reconstruction(features):
-    """With nothing else to pay, their pixels change the loss through the KL divergence alone: here not at all."""
-    model = build(features, LabelControl(0.5), kl_weight=0.0)
-    (images, labels), noise = batch(), given_noise()
-    other = images.copy()
-    other[4:] = 1 - other[4:]
-    same, wrong = (float(model.training_loss(x, labels, noise)[0]) for x in (images, other))
-    other[3] = 1 - other[3]
-    right = float(model.training_loss(other, labels, noise)[0])
-    assert same == wrong and abs(right - same) > 1
-
-
 def test_all_are_reconstructed_under_their_right_label_where_asked(features):
     """Whatever the encoder was told. It stays a bound of the likelihood: only the posterior has another label."""
     control = LabelControl(0.5, reconstruct_all=True, classifier_weight=3.0, view_noise=0.1, mirrored_views=True)
@@ -141,7 +129,7 @@ def test_all_are_reconstructed_under_their_right_label_where_asked(features):
     )
 
 
-@pytest.mark.parametrize("share, count", [(0.0, 8), (0.125, 3), (0.125, 1)])
+@pytest.mark.parametrize("share, count", [(0.125, 3), (0.125, 1)])
 def test_where_no_image_has_a_wrong_label_all_is_as_without(features, share, count):
     (images, labels), noise = batch(count), given_noise(count)
     losses = []
@@ -153,11 +141,6 @@ def test_where_no_image_has_a_wrong_label_all_is_as_without(features, share, cou
         model.fit(data.map(lambda *inputs: (inputs,)), verbose=0)
         losses.append(float(model.training_loss(images, labels, noise)[0]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-
-
-def test_features_cannot_be_reconstructed_under_other_labels(features):
-    with pytest.raises(ValueError, match="^reconstruct_all needs a likelihood of pixels"):
-        build(features, LabelControl(0.5, reconstruct_all=True))
 
 
 def test_a_view_that_may_not_be_mirrored_moves_by_up_to_two_pixels_and_never_turns(features):
@@ -177,12 +160,7 @@ def test_without_control_a_step_draws_and_logs_nothing_more(features):
     outputs = model((images, labels, noise))
     outputs["feature_distance"] = model.distance_in_features(images, outputs["parameters"])
     assert float(loss) == pytest.approx(float(model.compute_loss(y_pred=outputs)), rel=1e-6)
-    assert decoded.shape[0] == 8 and set(model.get_metrics_result()) == {
-        "loss",
-        "reconstruction",
-        "kl",
-        "negative_elbo",
-    }
+    assert len(decoded) == 8 and set(model.get_metrics_result()) == {"loss", "reconstruction", "kl", "negative_elbo"}
 
 
 def test_the_noise_of_a_step(features):
@@ -351,10 +329,12 @@ def test_a_saved_model_holds_nothing_of_its_helpers_and_tells_what_it_misses(tra
 # Errors
 
 
-def test_what_a_model_is_compiled_with_has_to_fit():
+def test_what_a_model_is_compiled_with_has_to_fit(features):
     plain, in_features = (CVAE(SHAPE, CLASSES, 4, "tiny", likelihood=name) for name in ("bernoulli", "features"))
     with pytest.raises(ValueError, match=r"need compile\(..., feature_network=...\). Received: likelihood='features'"):
         in_features.compile("sgd")
+    with pytest.raises(ValueError, match="^reconstruct_all needs a likelihood of pixels"):
+        in_features.compile("sgd", LabelControl(0.5, reconstruct_all=True), features)
     with pytest.raises(ValueError, match=r"feature_network=...\). Received: .*classifier_weight=1"):
         plain.compile("sgd", LabelControl(0.5, classifier_weight=1))
     adversary = build_adversary(SHAPE, CLASSES, "tiny")

@@ -4,7 +4,6 @@ import pickle
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfseg import efficientnet
 from tfseg.encoders import PREFIX, _preprocessing, encode
@@ -145,12 +144,8 @@ def test_what_no_encoder_can_do_is_an_error(encoder, weights, shape, message):
         encode(keras.Input(shape), encoder, weights)
 
 
-@pytest.fixture(scope="module")
-def unet():
-    return build_unet((32, 64, 3), filters=4, up="upsample", dropout=0.1, encoder=LITE0)
-
-
-def test_unet_on_an_encoder_has_its_features_as_skips(unet, tmp_path):
+def test_unet_on_an_encoder_has_its_features_as_skips(tmp_path):
+    unet = build_unet((32, 64, 3), filters=4, up="upsample", dropout=0.1, encoder=LITE0)
     assert unet(pattern(32, 64)).shape == (1, 32, 64, 1)
     channels = [unet.get_layer(f"skip{level + 1}").output.shape[-1] for level in range(5)]
     assert channels == [4 + 4, 16 + 8, 24 + 16, 40 + 32, 112 + 64]
@@ -159,29 +154,16 @@ def test_unet_on_an_encoder_has_its_features_as_skips(unet, tmp_path):
     assert np.array_equal(unet(pattern(32, 64)), again(pattern(32, 64)))
 
 
-def test_an_enlarged_image_has_the_features_of_one_that_was_resized_before():
-    unet = build_unet((16, 32, 3), filters=4, encoder=LITE0, encoder_scale=2)
+def test_an_enlarged_image_of_any_size_has_the_features_of_one_that_was_resized_before(lite0):
+    unet = build_unet((None, None, 3), filters=4, encoder=LITE0, encoder_scale=2)
+    for layer in lite0.layers[1:]:
+        unet.get_layer(layer.name).set_weights(layer.get_weights())
     skips = [unet.get_layer(f"skip{level + 1}").input[0] for level in range(4)]
-    assert [skip.shape[1:] for skip in skips] == [(16 // 2**n, 32 // 2**n, c) for n, c in enumerate(CHANNELS[:4])]
-    enlarged = keras.Input((32, 64, 3))
-    encoder = keras.Model(enlarged, encode(enlarged, LITE0))
-    for layer in encoder.layers[1:]:
-        layer.set_weights(unet.get_layer(layer.name).get_weights())
-    # a pixel between two, at a quarter of their distance, is 3/4 of the nearer and 1/4 of the farther one
-    image = pattern(16, 32)
-    padded = np.pad(image[0], [(1, 1), (1, 1), (0, 0)], "edge")
-    near, far = padded[1:-1], 0.25 * np.stack([padded[:-2], padded[2:]], 1)
-    rows = (0.75 * near[:, None] + far).reshape(32, 34, 3)
-    near, far = rows[:, 1:-1], 0.25 * np.stack([rows[:, :-2], rows[:, 2:]], 2)
-    resized = (0.75 * near[:, :, None] + far).reshape(1, 32, 64, 3)
-    expected = encoder(resized)
-    found = keras.Model(unet.input, skips)(image)
+    found = keras.Model(unet.input, skips)(pattern(16, 32))
+    assert [f.shape[1:] for f in found] == [(16 // 2**n, 32 // 2**n, c) for n, c in enumerate(CHANNELS[:4])]
+    expected = lite0(keras.layers.UpSampling2D(2, interpolation="bilinear")(pattern(16, 32)))
     for mine, other in zip(found, expected, strict=False):
         assert np.asarray(mine) == pytest.approx(np.asarray(other), abs=1e-3)
-    any_size = build_unet((None, None, 3), filters=4, encoder=LITE0, encoder_scale=2)
-    any_size.set_weights(unet.get_weights())
-    compiled = tf.function(any_size, input_signature=[tf.TensorSpec((None, None, None, 3))])  # as an export is
-    assert np.asarray(compiled(image)) == pytest.approx(np.asarray(unet(image)), abs=1e-4)
 
 
 def test_fixed_statistics_stay_while_scale_and_offset_are_trained():
@@ -200,8 +182,6 @@ def test_fewer_halvings_than_the_encoder_does_and_synchronized_statistics():
     assert norms and all(layer.get_config()["synchronized"] for layer in norms)
     assert model(pattern(8, 8)).shape == (1, 8, 8, 1)
     assert "encoder_block3_expand_conv" not in [layer.name for layer in model.layers]
-    with pytest.raises(ValueError, match="a number of halvings that the encoder does. Received: depth=6"):
-        build_unet((64, 64, 3), filters=2, depth=6, encoder=LITE0)
     with pytest.raises(ValueError, match="a number of halvings that the encoder does. Received: depth=5"):
         build_unet((64, 64, 3), filters=2, depth=5, encoder=LITE0, encoder_scale=2)
     for options in ({"encoder_weights": "imagenet"}, {"encoder_scale": 2}, {"fixed_statistics": True}):

@@ -83,16 +83,10 @@ def check_same(model, path, run):
 
 @pytest.mark.parametrize("name, run", FORMATS)
 def test_an_exported_model_gives_the_same_mask(tmp_path, trained, name, run):
-    model = load_model(trained[1])
+    model = load_model(trained[3 if name == "pets" else 1])  # three classes are exported as their softmax
     export(model, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     check_same(model, tmp_path / name, run)
-
-
-def test_three_classes_are_exported_as_their_softmax(tmp_path, trained):
-    model = load_model(trained[3])
-    export(model, tmp_path / "pets")
-    check_same(model, tmp_path / "pets", run_saved_model)
 
 
 @pytest.mark.parametrize("name, run", FORMATS[1:])
@@ -133,10 +127,10 @@ def test_an_unknown_suffix_is_an_error(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["pets", "pets.tflite"])
-def test_what_exists_is_never_replaced(tmp_path, trained, name):
+def test_what_exists_is_never_replaced(tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(FileExistsError, match=f"{name} exists already; delete it, or export to another path"):
-        export(load_model(trained[1]), tmp_path / name)
+        export(None, tmp_path / name)
     assert (tmp_path / name).read_text() == "mine"
 
 
@@ -147,10 +141,10 @@ def test_a_missing_converter_is_named_with_the_command_that_brings_it(tmp_path, 
     check_export(tmp_path / "pets.tflite")
 
 
-def test_another_backend_is_an_error(tmp_path, trained, monkeypatch):
+def test_another_backend_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="export needs KERAS_BACKEND=tensorflow. Received: jax"):
-        export(load_model(trained[1]), tmp_path / "pets")
+        export(None, tmp_path / "pets")
 
 
 @pytest.mark.parametrize("name", ["pets", "pets.tflite"])

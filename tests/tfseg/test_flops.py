@@ -38,8 +38,3 @@ def test_a_dense_layer_costs_its_kernel_once_or_for_each_position():
 )
 def test_u_net_worked_out_by_hand(down, up, multiplications):
     assert count_flops(build_unet((4, 8, 3), filters=2, depth=1, down=down, up=up)) == 2 * multiplications
-
-
-def test_work_grows_with_the_area():
-    small, large = (count_flops(build_unet((side, 2 * side, 3), filters=2, depth=2)) for side in (8, 24))
-    assert large == 9 * small

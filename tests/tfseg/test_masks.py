@@ -68,6 +68,7 @@ def test_what_is_no_mask_is_named(tmp_path):
         ([0, 1, 255], ["background", "object"], (0, 1), 255),
         ([0, 1, 2, 255], ["class 0", "class 1", "class 2"], (0, 1, 2), 255),
         ([3, 7, 300], ["class 3", "class 7", "class 300"], (3, 7, 300), 255),
+        ([*range(151), 255], [f"class {n}" for n in range(151)], tuple(range(151)), 255),  # not taken for shades
     ],
 )
 def test_classes_are_found_in_the_values(found, names, values, ignore):
@@ -117,34 +118,22 @@ def test_names_and_colours():
 
 
 @pytest.mark.parametrize(
-    "found, named, message",
+    "found, named, ignore, message",
     [
-        ([0, 3], [("a", None), ("b", None)], "the value 3 is none of the 2 classes with a name"),
-        ([0, COLOUR + 0x102030], [("a", COLOUR), ("b", COLOUR + 1)], "the value #102030 is none of the 2"),
-        ([0, COLOUR + 5], [("a", None), ("b", None)], "Masks in colour need a colour for each class, as in: a #80c000"),
-        ([0, 255], [(name, None) for name in "abc"], r"2 to 255 classes apart. Received: 1 \(0\)"),
-        (range(300), [], "Received: 299 .* and more"),
-        ([*range(0, 255, 9), 255], [], "30 values from 0 to 255 look blurred"),
+        ([0, 3], [("a", None), ("b", None)], 255, "the value 3 is none of the 2 classes with a name"),
+        ([0, COLOUR + 0x102030], [("a", COLOUR), ("b", COLOUR + 1)], 255, "the value #102030 is none of the 2"),
+        ([0, COLOUR + 5], [("a", None), ("b", None)], 255, "Masks in colour need a colour for each .*: a #80c000"),
+        ([0, 255], [(name, None) for name in "abc"], 255, r"2 to 255 classes apart. Received: 1 \(0\)"),
+        (range(300), [], 255, "Received: 299 .* and more"),
+        ([*range(0, 255, 9), 255], [], 255, "30 values from 0 to 255 look blurred"),
+        ([0, COLOUR + 9], [], 7, "ignore a colour, such as #ffffff. Received: 7"),
+        ([0, 1, 2], [], COLOUR + 0xFFFFFF, "ignore a whole number. Received: #ffffff"),
     ],
 )
-def test_values_that_are_no_classes(found, named, message):
+def test_values_that_are_no_classes(found, named, ignore, message):
     with pytest.raises(ValueError, match=message) as error:
-        find_coding(list(found), named)
+        find_coding(list(found), named, ignore=ignore)
     assert isinstance(error.value, UnknownValue) == ("none of" in message)
-
-
-@pytest.mark.parametrize(
-    "found, ignore, message",
-    [([0, COLOUR + 9], 7, "ignore a colour, such as #ffffff. Received: 7"),
-     ([0, 1, 2], COLOUR + 0xFFFFFF, "ignore a whole number. Received: #ffffff")],
-)  # fmt: skip
-def test_values_that_cannot_be_ignored(found, ignore, message):
-    with pytest.raises(ValueError, match=message):
-        find_coding(found, ignore=ignore)
-
-
-def test_many_classes_are_not_taken_for_shades():
-    assert len(find_coding([*range(151), 255]).values) == 151
 
 
 def test_ids_are_saved_with_the_colours_of_their_classes(tmp_path):

@@ -10,6 +10,8 @@ COLOURS = np.array(
     [[[200, 30, 10], [10, 180, 40], [20, 40, 220]], [[0, 0, 0], [255, 255, 255], [90, 90, 90]]], np.uint8
 )
 GREYS = np.array([[0, 100, 255], [17, 200, 3]], np.uint8)
+INKS = np.array([[[0, 255, 255, 0], [255, 0, 255, 0]]], np.uint8)
+RGBA = np.array([[[200, 30, 10, 255], [200, 30, 10, 0], [0, 0, 0, 127]]], np.uint8)
 
 
 def saved(tmp_path, image, name, **options):
@@ -21,10 +23,29 @@ def as_rgb(greys):
     return np.repeat(greys[..., None], 3, axis=-1)
 
 
-@pytest.mark.parametrize("name", ["a.bmp", "a.ppm", "ein Hund ü 猫.PNG"])
-def test_lossless_formats_come_back_as_they_are(tmp_path, name):
-    photo = read_photo(saved(tmp_path, Image.fromarray(COLOURS), name))
-    assert photo.dtype == np.uint8 and np.array_equal(photo, COLOURS)
+KINDS = {
+    "bmp": ("a.bmp", Image.fromarray(COLOURS), COLOURS),
+    "ppm": ("a.ppm", Image.fromarray(COLOURS), COLOURS),
+    "name": ("ein Hund ü 猫.PNG", Image.fromarray(COLOURS), COLOURS),
+    "grey": ("a.png", Image.fromarray(GREYS), as_rgb(GREYS)),
+    "palette": ("a.png", Image.fromarray(as_rgb(GREYS)).quantize(8), as_rgb(GREYS)),
+    "1 bit": ("a.png", Image.fromarray(GREYS > 99), as_rgb(np.where(GREYS > 99, 255, 0))),
+    "16 bits": ("a.png", Image.fromarray(GREYS * np.uint16(257)), as_rgb(GREYS)),
+    "16 bits tif": ("a.tif", Image.fromarray(GREYS * np.uint16(257)), as_rgb(GREYS)),
+    "floats": ("a.tif", Image.fromarray(np.float32(GREYS)), as_rgb(GREYS)),
+    "small floats": ("a.tif", Image.fromarray(GREYS * np.float32(1 / 255)), as_rgb(GREYS)),
+    "large floats": ("a.tif", Image.fromarray(GREYS * np.float32(1000)), as_rgb(GREYS)),
+    "flat floats": ("a.tif", Image.fromarray(np.full((2, 2), 7, np.float32)), np.zeros((2, 2, 3))),
+    "NaN": ("a.tif", Image.fromarray(np.float32([[np.nan, 1], [0, 0.5]])), as_rgb(np.array([[0, 255], [0, 128]]))),
+    "cmyk": ("a.tif", Image.fromarray(INKS, "CMYK"), [[[255, 0, 0], [0, 255, 0]]]),
+    "on white": ("a.png", Image.fromarray(RGBA), [[[200, 30, 10], [255, 255, 255], [128, 128, 128]]]),
+}
+
+
+@pytest.mark.parametrize("name, image, expected", KINDS.values(), ids=KINDS)
+def test_every_kind_of_image_becomes_rgb_of_8_bits(tmp_path, name, image, expected):
+    photo = read_photo(saved(tmp_path, image, name))
+    assert photo.dtype == np.uint8 and np.array_equal(photo, expected)
 
 
 @pytest.mark.parametrize(
@@ -55,44 +76,6 @@ def test_a_malformed_note_of_the_camera_s_does_not_hide_the_photo(tmp_path):
     with pytest.raises(TypeError):  # a resolution is a number, and not text
         ImageOps.exif_transpose(Image.open(path))
     assert read_photo(path).shape == (5, 3, 3)
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "1"])
-def test_greyscale_and_palette_become_rgb(tmp_path, mode):
-    greys = GREYS if mode != "1" else np.where(GREYS > 99, 255, 0).astype(np.uint8)
-    image = Image.fromarray(greys).convert(mode, dither=Image.Dither.NONE)
-    if mode == "P":
-        image = Image.fromarray(as_rgb(GREYS)).quantize(8)
-    assert np.array_equal(read_photo(saved(tmp_path, image, "a.png")), as_rgb(greys))
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_greyscale_of_16_bits_is_scaled_to_8(tmp_path, name):
-    path = saved(tmp_path, Image.fromarray(GREYS.astype(np.uint16) * 257), name)
-    assert np.array_equal(read_photo(path), as_rgb(GREYS))
-
-
-@pytest.mark.parametrize("scale", [1, 1 / 255, 1000])
-def test_greyscale_of_floats_is_stretched(tmp_path, scale):
-    path = saved(tmp_path, Image.fromarray(GREYS.astype(np.float32) * np.float32(scale)), "a.tif")
-    assert np.array_equal(read_photo(path), as_rgb(GREYS))
-
-
-def test_floats_that_are_no_numbers_or_all_the_same_are_read(tmp_path):
-    same = read_photo(saved(tmp_path, Image.fromarray(np.full((2, 2), 7, np.float32)), "a.tif"))
-    holes = read_photo(saved(tmp_path, Image.fromarray(np.array([[np.nan, 1], [0, 0.5]], np.float32)), "b.tif"))
-    assert (same == 0).all() and holes[..., 0].tolist() == [[0, 255], [0, 128]]
-
-
-def test_cmyk_becomes_rgb(tmp_path):
-    ink = Image.fromarray(np.array([[[0, 255, 255, 0], [255, 0, 255, 0]]], np.uint8), "CMYK")
-    assert read_photo(saved(tmp_path, ink, "a.tif")).tolist() == [[[255, 0, 0], [0, 255, 0]]]
-
-
-def test_transparent_pixels_lie_on_white(tmp_path):
-    pixels = np.array([[[200, 30, 10, 255], [200, 30, 10, 0], [0, 0, 0, 127]]], np.uint8)
-    photo = read_photo(saved(tmp_path, Image.fromarray(pixels), "a.png"))
-    assert photo.tolist() == [[[200, 30, 10], [255, 255, 255], [128, 128, 128]]]
 
 
 def test_transparent_colour_of_a_palette_lies_on_white(tmp_path):

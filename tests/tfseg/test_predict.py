@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import keras
@@ -230,6 +229,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path, name, content):
         ((28, 28, 3), keras.layers.Flatten(), "(None, 28, 28, 3) to (None, 2352)"),
         ((8, 8, 3), keras.layers.Conv2D(1, 2, strides=2), "(None, 8, 8, 3) to (None, 4, 4, 1)"),
         ((8, 8, 1), keras.layers.Conv2D(1, 1), "(None, 8, 8, 1) to (None, 8, 8, 1)"),
+        ((8, 8, 3), lambda photo: [photo, photo + 1], "(None, 8, 8, 3) to [(None, 8, 8, 3), (None, 8, 8, 3)]"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(tmp_path, inputs, output, received):
@@ -239,13 +239,6 @@ def test_a_model_of_another_kind_is_refused(tmp_path, inputs, output, received):
         load_model(tmp_path / "other.keras")
     assert "other.keras is no model that segments photos" in str(error.value)
     assert str(error.value).endswith(f"Received: {received}")
-
-
-def test_a_model_of_several_outputs_is_refused(tmp_path):
-    photo = keras.Input((8, 8, 3))
-    keras.Model(photo, [photo, photo + 1]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="is no model that segments photos"):
-        load_model(tmp_path / "other.keras")
 
 
 # The included weights
@@ -262,34 +255,20 @@ def test_the_included_weights_are_those_of_their_record(included):
     assert model.input_shape[1:3] == (record["config"]["image_size"],) * 2
     assert record["test"]["iou"] > record["trivial"]["all_foreground"]["iou"]
     assert record["data"]["name"] == record["dataset"] == "oxford_iiit_pet"
-    assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() == record["weights_sha256"]
     assert WEIGHTS.stat().st_size < 12 * 2**20
 
 
-def drawn_animal(model, index):
-    """IoU of the mask of an animal that `shapes` draws, and the mean probability."""
-    example = shapes.draw(0, index, "test")
-    probability, mask = segment(model, example["image"])
-    truth = example["segmentation_mask"][..., 0] != BACKGROUND
-    return (mask & truth).sum() / (mask | truth).sum(), probability.mean()
-
-
 DRAWN = {6: (0.8811, 0.2298), 15: (0.8087, 0.4641)}
-"""What the included weights say of two of them, which are no photos. Bfloat16 moves it by 0.0015 at most."""
+"""What the included weights say of two animals that `shapes` draws, which are no photos: IoU of the mask, and the mean
+probability. Bfloat16 moves it by 0.0015 at most."""
 
 
 @pytest.mark.parametrize("index", DRAWN)
 def test_the_included_weights_find_the_same_animals_as_ever(included, index):
-    assert drawn_animal(included, index) == pytest.approx(DRAWN[index], abs=0.004)
-
-
-def test_permuted_weights_would_find_other_animals(included):
-    kernel = next(variable for variable in included.weights if variable.path.endswith("decoder5_conv2/kernel"))
-    own = np.array(kernel)
-    kernel.assign(own[..., ::-1])
-    found = drawn_animal(included, 6)
-    kernel.assign(own)
-    assert found != pytest.approx(DRAWN[6], abs=0.1)
+    example = shapes.draw(0, index, "test")
+    probability, mask = segment(included, example["image"])
+    truth = example["segmentation_mask"][..., 0] != BACKGROUND
+    assert ((mask & truth).sum() / (mask | truth).sum(), probability.mean()) == pytest.approx(DRAWN[index], abs=0.004)
 
 
 def test_included_weights_that_are_not_those_of_their_record_are_refused(tmp_path, monkeypatch):

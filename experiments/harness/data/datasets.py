@@ -165,6 +165,23 @@ def builder_of(choice, check=None):
     return builder
 
 
+def splits_of(info, name):
+    """TFDS's names of a dataset's splits, by `train`, `test` and, where it is one of its own, `validation`.
+
+    The split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch.
+
+    Args:
+        info: TFDS's.
+        name: of the dataset, for the `UserError` about one that has no such splits.
+    """
+    known = list(info.splits)
+    tested = next((split for split in ("test", "validation") if split in known), None)
+    if "train" not in known or tested is None:
+        raise UserError(f"{name} has the splits {', '.join(known)}; it needs train, and test or validation")
+    found = {"train": "train", "test": tested}
+    return found | {"validation": "validation"} if {"test", "validation"} <= set(known) else found
+
+
 def only(*features):
     """Decoders for `load_splits` that read these features and leave the others unread."""
     import tensorflow_datasets as tfds

@@ -6,6 +6,7 @@ from experiments.harness.data import datasets
 from experiments.harness.running.errors import UserError
 
 PARTS = ("train", "validation", "test")
+NAMES = {"train": "train", "test": "test"}
 SPLIT_SEED = 0  # of the images held out, the same for every model, so that they compare
 VALIDATION = 0.1
 
@@ -46,16 +47,16 @@ def limits(train_limit, test_limit):
     return {"train": train_limit, "validation": train_limit, "test": test_limit}
 
 
-def load(choice, id_feature, names, held_out=VALIDATION, builtin=None, at_most=None):
-    """Loads a dataset with the splits `train` and `test`, reads it once, and holds validation examples out.
+def load(choice, id_feature, held_out=VALIDATION, builtin=None, at_most=None, names=NAMES):
+    """Loads a dataset, reads it once, and holds validation examples out where it has no split of them.
 
     Args:
         choice: a `datasets.Choice`.
         id_feature: as in `datasets.fingerprint`.
-        names: TFDS names of splits by `train` and `test`.
         held_out: validation examples, or their share.
         builtin: draws the examples of a split of built-in data; see `datasets.load_splits`.
         at_most: what `limits` returned, of data that is not built in.
+        names: TFDS names of splits by `train`, `test` and maybe `validation`.
 
     Returns:
         `(splits, fingerprint)`, as `Splits` takes them.
@@ -64,7 +65,9 @@ def load(choice, id_feature, names, held_out=VALIDATION, builtin=None, at_most=N
     if choice.source != "builtin":
         ids = datasets.load_splits(choice, names, decoders=datasets.only(id_feature), limits=at_most)
     fingerprint = datasets.fingerprint(ids, id_feature, choice)
-    return hold_out(loaded, held_out, fingerprint["train"]["size"]), fingerprint
+    if "validation" not in loaded:
+        loaded = hold_out(loaded, held_out, fingerprint["train"]["size"])
+    return loaded, fingerprint
 
 
 def hold_out(loaded, held_out, count):

@@ -20,12 +20,12 @@ MAX_BYTES = 600_000
 DPI = 110
 
 
-def curves(rows, path, title, y, x=("images", "images seen"), styles=None, late=0.0, panel=(4.6, 3.6)):
-    """Draws rows of learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
+def curves(histories, path, title, y, x=("images", "images seen"), styles=None, late=0.0, panel=(4.6, 3.6)):
+    """Draws learning curves, one panel a quantity; with several seeds, their mean and each of them faintly.
 
     Args:
-        rows: `{row title: {label: [history, ...]}}`, one history a seed, none for a label that only takes up its
-            colour; a history maps column names to number sequences. NaN values are left out.
+        histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a
+            history maps column names to number sequences. NaN values are left out.
         path: PNG to write.
         title: of the figure.
         y: `{column: panel title}`, drawn left to right. Lines are labelled at their ends, in the last panel.
@@ -35,15 +35,13 @@ def curves(rows, path, title, y, x=("images", "images seen"), styles=None, late=
             does not flatten the rest.
         panel: width and height of a panel in inches.
     """
-    figure = new_figure(panel[0] * len(y) + 1.2, panel[1] * len(rows), title)
-    grid = figure.subplots(len(rows), len(y), squeeze=False)
-    for panels, (row_title, histories) in zip(grid, rows.items(), strict=True):
-        for axis, (column, panel_title) in zip(panels, y.items(), strict=True):
-            ends = _panel(axis, histories, (x[0], column), styles or {}, late)
-            axis.set_title(panel_title, loc="left", fontsize=10)
-            axis.set_xlabel(x[1])
-        panels[0].set_ylabel(row_title, fontsize=11)
-        _label_ends(panels[-1], ends)
+    figure = new_figure(panel[0] * len(y) + 1.2, panel[1], title)
+    panels = figure.subplots(1, len(y), squeeze=False)[0]
+    for axis, (column, panel_title) in zip(panels, y.items(), strict=True):
+        ends = _panel(axis, histories, (x[0], column), styles or {}, late)
+        axis.set_title(panel_title, loc="left", fontsize=10)
+        axis.set_xlabel(x[1])
+    _label_ends(panels[-1], ends)
     save_png(figure, path)
 
 

@@ -150,7 +150,7 @@ def images(record):
 def training(record, texts):
     """What a record says of the training: texts by field of its recipe, where it has one, and the images seen."""
     config, seen = record.get("config") or {}, record.get("images_seen")
-    parts = [text.format(config[key]) for key, text in texts.items() if config.get(key)]
+    parts = [text.format(config[key]) for key, text in texts.items() if text and config.get(key)]
     return ", ".join(parts + ([f"{seen:,} images seen"] if seen else [])) or None
 
 

@@ -7,6 +7,7 @@ A subclass says what a model is (`build`), how it scores (`score`) and what come
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 
 import keras
@@ -179,13 +180,16 @@ class Experiment:
         save_model(trained, folder / runs.WEIGHTS, lambda path: self.finish_weights(path, variant))
         model = keras.models.load_model(folder / runs.WEIGHTS)  # what is scored is what was saved
         print(f"{label}: scoring on the test split ...", flush=True)
+        started = time.perf_counter()
         scores = self.score(model, variant, folder, label)
+        seconds = {"training": progress.seconds, "evaluation": time.perf_counter() - started}
         runs.write_atomic(folder / "history.csv", history_csv(progress))
-        runs.write_json(folder / runs.RECORD, self._record(variant, seed, model, progress, scores))
+        record = self._record(variant, seed, model, progress, scores)
+        runs.write_json(folder / runs.RECORD, record | {"seconds": seconds})
         checkpoint.path.unlink(missing_ok=True)
 
     def _record(self, variant, seed, model, progress, scores):
-        """The record; `scores` adds to it, and to its `validation` and `seconds`."""
+        """The record, but for its seconds; `scores` adds to it, and to its `validation`."""
         validation = {self.monitor: progress.best, "epoch": progress.best_epoch}
         return {
             "experiment": self.name,
@@ -200,7 +204,6 @@ class Experiment:
             f"{self.unit}_seen": progress.history[-1][self.unit],
             **scores,
             "validation": {**validation, **scores.get("validation", {})},
-            "seconds": {"training": progress.seconds, **scores.get("seconds", {})},
             f"{self.unit}_per_second": progress.images_per_second(self.costs(variant)),
             "versions": runs.versions(),
             "hardware": self.machine.record() | beside(),

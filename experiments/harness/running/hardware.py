@@ -107,14 +107,19 @@ class Hardware:
         return self.strategy == "mirrored" and self.backend == "tensorflow"
 
 
-def check_backend():
-    """Raises `UserError` for a `KERAS_BACKEND` that is not in `BACKENDS`, or is not installed."""
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+def choose_backend():
+    """Keras's backend, which `KERAS_BACKEND` alone chooses: a `keras.json` would be read too late to act on.
+
+    Raises:
+        UserError: for one that is not in `BACKENDS`, or is not installed.
+    """
+    backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
         raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)} for this script. Received: {backend}")
     if importlib.util.find_spec(backend) is None:
         command = "-r requirements.txt" if backend == "tensorflow" else f'".[{backend}]"'
         raise UserError(f"{backend} is not installed; run: pip install {command}")
+    return backend
 
 
 def import_tensorflow(onednn=True):
@@ -125,9 +130,9 @@ def import_tensorflow(onednn=True):
             whatever the environment says.
 
     Raises:
-        UserError: where it is not installed, and as `check_backend`.
+        UserError: where it is not installed, and as `choose_backend`.
     """
-    check_backend()
+    backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if onednn:
         os.environ.setdefault(ONEDNN, "1")
@@ -141,7 +146,7 @@ def import_tensorflow(onednn=True):
             with interruptible():
                 import tensorflow as tf
 
-                if (os.environ.get("KERAS_BACKEND") or "tensorflow") == "tensorflow":
+                if backend == "tensorflow":
                     tf.config.list_physical_devices()
                 else:
                     tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone

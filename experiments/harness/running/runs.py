@@ -45,7 +45,7 @@ def write_atomic(path, data):
 
 def write_json(path, value):
     """Writes a JSON file atomically, indented, with a newline at its end."""
-    write_atomic(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+    write_atomic(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path):

@@ -47,7 +47,7 @@ def train(
     fit_epoch = _epoch_runner(model, data)
     for epoch in range(progress.epochs_done, epochs):
         started = time.perf_counter()
-        logs = fit_epoch(data, epoch, on_step)
+        logs = fit_epoch(epoch, on_step)
         seconds = time.perf_counter() - started
         with averaged_weights(model):
             scores = model.evaluate(validation, verbose=0, return_dict=True)
@@ -102,19 +102,19 @@ def _assign(model, weights):
 
 
 def _epoch_runner(model, data):
-    """What trains a model for an epoch: a function of the data, the epoch and `on_step` that returns the metrics."""
+    """What trains a model for an epoch: a function of the epoch and `on_step` that returns the metrics."""
     if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
         from experiments.harness.running.several_steps import SeveralSteps, steps_per_call
 
         several = SeveralSteps(model, steps_per_call(data))
 
-        def run(data, epoch, on_step):
+        def run(epoch, on_step):
             watch = _Watch(epoch, data.steps, on_step)
             return several.epoch(data.epoch(epoch), watch.check)
 
         return run
 
-    def fit(data, epoch, on_step):
+    def fit(epoch, on_step):
         watch = _Watch(epoch, data.steps, on_step)
         history = model.fit(
             data.epoch(epoch), initial_epoch=epoch, epochs=epoch + 1, verbose=0, shuffle=False, callbacks=[watch]
