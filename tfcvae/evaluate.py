@@ -218,24 +218,32 @@ def is_nearest_to_own(outputs, gallery):
 
 
 class Tally:
-    """Counts of what each judge read relabelled images as: `counts[judge][true, asked, read]`."""
+    """Counts of what judges read relabelled images as.
+
+    Attributes:
+        totals: images by true class and label asked for.
+        obeyed: by judge, those of them that it read as the label asked for.
+        still_true: by judge, how many it read as their true class.
+    """
 
     def __init__(self, num_classes, judges):
-        self.counts = {judge: np.zeros((num_classes,) * 3, "int64") for judge in judges}
-        self.classes, self.total, self.retained, self.agreed = np.arange(num_classes), 0, 0, 0
+        self.totals = np.zeros((num_classes, num_classes), "int64")
+        self.obeyed = {judge: np.zeros_like(self.totals) for judge in judges}
+        self.still_true = dict.fromkeys(judges, 0)
+        self.retained, self.agreed = 0, 0
 
     def add(self, true, asked, read, retained):
         """Counts images by their true labels, the labels asked for, and what each judge read, a dictionary."""
+        np.add.at(self.totals, (true, asked), 1)
         for judge, labels in read.items():
-            np.add.at(self.counts[judge], (true, asked, labels), 1)
-        self.total += len(true)
+            np.add.at(self.obeyed[judge], (true, asked), labels == asked)
+            self.still_true[judge] += int(np.sum(labels == true))
         self.retained += int(np.sum(retained))
         self.agreed += int(np.sum(np.all([labels == asked for labels in read.values()], axis=0)))
 
     def accuracies(self):
         """The share that each judge read as the label asked for."""
-        each = self.classes
-        return {judge: float(counts[:, each, each].sum() / self.total) for judge, counts in self.counts.items()}
+        return {judge: float(counts.sum() / self.totals.sum()) for judge, counts in self.obeyed.items()}
 
     def lowest(self):
         """The judge with the lowest accuracy."""
@@ -244,17 +252,16 @@ class Tally:
 
     def result(self):
         """The entries of one reading of `relabel_scores`."""
-        each, counts = self.classes, self.counts[self.lowest()]
-        obeyed = counts[:, each, each]  # by true class and label asked for
-        totals = counts.sum(axis=2)
+        accuracies, lowest, count = self.accuracies(), self.lowest(), int(self.totals.sum())
+        obeyed = self.obeyed[lowest]
         return {
-            "accuracy": float(obeyed.sum() / self.total),
-            "still_true": float(counts[each, :, each].sum() / self.total),
-            "retention": self.retained / self.total,
-            "per_class": _shares(obeyed.sum(axis=0), totals.sum(axis=0)),
-            "pairs": [_shares(*row) for row in zip(obeyed, totals, strict=True)],
-            "judges": self.accuracies(),
-            "agreed": self.agreed / self.total,
+            "accuracy": accuracies[lowest],
+            "still_true": self.still_true[lowest] / count,
+            "retention": self.retained / count,
+            "per_class": _shares(obeyed.sum(axis=0), self.totals.sum(axis=0)),
+            "pairs": [_shares(*row) for row in zip(obeyed, self.totals, strict=True)],
+            "judges": accuracies,
+            "agreed": self.agreed / count,
         }
 
 

@@ -226,6 +226,8 @@ def test_two_judges_may_agree_on_less_than_either_reads():
     result = tally.result()
     assert result["judges"] == {"first": 3 / 4, "second": 2 / 4}
     assert (result["accuracy"], result["agreed"], result["retention"]) == (2 / 4, 1 / 4, 1 / 4)
+    assert result["still_true"] == 1 / 4 and result["per_class"][:4] == [None, 0, 1, 1 / 2]
+    assert result["pairs"][1][:4] == [None, None, 1, 1]
 
 
 def standardised(count):
