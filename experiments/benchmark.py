@@ -41,14 +41,11 @@ def parse_arguments(argv=None):
 
 
 def measure(quick, options):
-    """Measures everything.
+    """Measures everything; returns the record, and the name of its folder.
 
     Args:
         quick: whether a quick look is all that is asked for.
         options: fields of `Sizes` that the user set.
-
-    Returns:
-        The record, and the name of its folder.
     """
     with Child("experiments.benchmarks.measurements:MachineService") as machine:
         found = machine.call("describe")

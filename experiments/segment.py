@@ -84,13 +84,8 @@ def _left_out(files):
 def name_outputs(photos, out):
     """Paths of mask and overlay for each photo, no two alike even where the file system ignores case.
 
-    Photos of the same stem are told apart by a number: `cat-mask.png`, `cat-2-mask.png`.
-
-    Returns:
-        `{photo: (mask, overlay)}`.
-
-    Raises:
-        UserError: if one of them is one of the photos.
+    Returns `{photo: (mask, overlay)}`. Photos of the same stem are told apart by a number: `cat-mask.png`,
+    `cat-2-mask.png`. Raises `UserError` if one of these paths is one of the photos.
     """
     outputs, taken, inputs = {}, set(), {os.path.realpath(photo) for photo in photos}
     for photo in photos:

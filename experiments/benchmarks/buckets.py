@@ -70,15 +70,7 @@ def _trimmed(inputs, labels):
 
 
 def measure_buckets(turns, progress):
-    """Measures both kinds of batches in one process.
-
-    Args:
-        turns: how often each is timed.
-        progress: a `round_robin.Progress`.
-
-    Returns:
-        Dictionary for the record.
-    """
+    """Measures both kinds of batches in one process, so many turns each, for the record."""
     with Child("experiments.benchmarks.buckets:BucketService") as child:
         padding, speeds = child.call("padding"), child.call("measure", turns)
     medians = {kind: median(found) for kind, found in speeds.items()}

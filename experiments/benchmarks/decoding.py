@@ -22,9 +22,7 @@ SEARCHES = {"greedy": 1, "beam of 5": 5}
 class DecodingService:
     """Translations of random tokens by a network that has learned nothing, which ends no sentence early.
 
-    Args:
-        precision: a Keras dtype policy.
-        beam: width of the beam; 1 is greedy search.
+    `precision` is a Keras dtype policy, and `beam` the width of the beam; 1 is greedy search.
     """
 
     def __init__(self, precision, beam):
@@ -60,15 +58,7 @@ class DecodingService:
 
 
 def measure_decoding(turns, progress):
-    """Measures each kind of search in a process of its own, in `PRECISION`.
-
-    Args:
-        turns: how often each is timed.
-        progress: a `round_robin.Progress`.
-
-    Returns:
-        Dictionary for the record.
-    """
+    """Measures each kind of search in a process of its own, in `PRECISION`, so many turns each, for the record."""
     rows = []
     for search, beam in SEARCHES.items():
         with Child("experiments.benchmarks.decoding:DecodingService", PRECISION, beam) as child:

@@ -20,16 +20,10 @@ OTHERS = "elementwise and copies"
 
 
 def kernel_shares(step, count=3):
-    """Shares of kernels' time in a training step, which is taken a few times under the profiler.
+    """Shares of kernels' time in a training step, which is taken `count` times under the profiler.
 
-    Kernels that run side by side count each for the time that it takes.
-
-    Args:
-        step: a function without arguments that returns when the step is done.
-        count: how often it is taken.
-
-    Returns:
-        `{kind: share}`, the largest first; shares sum to 1.
+    `step` returns when the step is done. The result is `{kind: share}`, the largest first; shares sum to 1. Kernels
+    that run side by side count each for the time that it takes.
     """
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)

@@ -15,10 +15,6 @@ class ProjectLoop:
 
     Both kinds of training step go through Keras's own compiled `train_function` and end when the loss is known, as in
     `harness.running.training.train`; they differ in where batches come from.
-
-    Args:
-        model: compiled.
-        workload: one of `benchmarks.networks`.
     """
 
     def __init__(self, model, workload):
@@ -103,12 +99,7 @@ class JaxLoop:
 
 
 class PlainLoop:
-    """Training by `fit`, as a plain program has it: `together` is all there is to measure.
-
-    Args:
-        model: compiled.
-        workload: one of `benchmarks.networks`.
-    """
+    """Training by `fit`, as a plain program has it: `together` is all there is to measure."""
 
     def __init__(self, model, workload):
         self.model, self.data, self.batch_size = model, workload.plain_data(), workload.batch_size

@@ -20,12 +20,7 @@ TRIAL_SECONDS = 0.5  # for each of them
 
 
 class RowService:
-    """One setting.
-
-    Args:
-        row: a `benchmarks.plan.Row`.
-        sizes: a `benchmarks.plan.Sizes`.
-    """
+    """One setting, a `benchmarks.plan.Row`."""
 
     def __init__(self, row, sizes):
         self.row, self.sizes = row, sizes

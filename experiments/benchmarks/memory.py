@@ -29,10 +29,7 @@ def peak_memory():
 class PipelineMemory:
     """Reads training data of photos that are decoded as they come, as those of a prepared dataset are.
 
-    Args:
-        cache: a name in `tfseg.data.CACHES`.
-        count: number of photos.
-        folder: where `"disk"` caches.
+    `cache` is a name in `tfseg.data.CACHES`, `count` the number of photos, and `folder` where `"disk"` caches.
     """
 
     def __init__(self, cache, count, folder):
@@ -78,11 +75,7 @@ class PipelineMemory:
 
 
 def measure_pipeline_memory(progress):
-    """The memory of the input pipeline by cache and size of the dataset, each in a process of its own, for the record.
-
-    Args:
-        progress: a `round_robin.Progress`.
-    """
+    """The memory of the input pipeline by cache and size of the data, each in a process of its own, for the record."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for cache, photos in READS:

@@ -54,9 +54,7 @@ class Workload:
 class UNet(Workload):
     """A U-Net on noise.
 
-    Args:
-        recipe: a `Recipe` of `unets.recipes`.
-        batches: in an epoch.
+    The recipe is one of `unets.recipes`; an epoch has so many batches.
     """
 
     def __init__(self, recipe, batches):
@@ -115,10 +113,7 @@ class UNet(Workload):
 class LabelledNoise(Workload):
     """A conditional VAE on noise.
 
-    Args:
-        recipe: a `Recipe` of `cvaes.recipes`.
-        dataset: a key of `MODELS`, whose images these have the shape of.
-        model: the recipe's name there.
+    `dataset` and `model` are the recipe's names in `cvaes.recipes.MODELS`; images have the shape of the dataset's.
     """
 
     def __init__(self, recipe, dataset, model):
@@ -157,11 +152,7 @@ class LabelledNoise(Workload):
 
 
 class Sentences(Workload):
-    """A transformer on random tokens: all sentences of a batch are as long as it is wide, so that nothing is padding.
-
-    Args:
-        recipe: a `Recipe` of `nmts.recipes`.
-    """
+    """A transformer on random tokens: all sentences of a batch are as long as it is wide, so nothing is padding."""
 
     unit = "sentences"
 

@@ -119,8 +119,6 @@ def make_rows(workload, sizes, precisions, machine):
     """The rows of one workload, in the order in which they take turns.
 
     Args:
-        workload: a value in `WORKLOADS`.
-        sizes: a `Sizes`.
         precisions: dtype policies that the machine computes in.
         machine: dictionary with `precision`, `xla` and `backend`: what this project uses here. Under JAX, XLA is always
             on.
@@ -145,11 +143,6 @@ def native_precisions(device, capability=(0, 0), bfloat16=False):
 
     Half precision is native to GPUs from compute capability 7.0 on, bfloat16 from 8.0 on and to CPUs with instructions
     for it. On CPUs TensorFlow emulates half precision for the most part, so that it is left out there.
-
-    Args:
-        device: `"CPU"` or `"GPU"`.
-        capability: of the GPU.
-        bfloat16: whether the CPU has bfloat16 instructions.
     """
     native = {"mixed_float16": device == "GPU" and capability >= (7, 0)}
     native["mixed_bfloat16"] = bfloat16 if device == "CPU" else capability >= (8, 0)

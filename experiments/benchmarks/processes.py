@@ -46,15 +46,9 @@ class Child:
             self._ready = True
 
     def call(self, method, *arguments, limit=None):
-        """Calls a method and returns what it returns.
+        """Calls a method and returns what it returns; raises `ChildFailed` where that did not work out.
 
-        Args:
-            method: its name.
-            arguments: what to pass.
-            limit: seconds; the process is killed where it takes longer. None for no limit.
-
-        Raises:
-            ChildFailed: where that did not work out.
+        The process is killed where it takes longer than `limit` seconds; None for no limit.
         """
         self.wait()
         try:

@@ -8,15 +8,9 @@ FLOPS_OF_A_STEP = 3  # forward passes: forward, gradients with respect to inputs
 
 
 def rate(step, amount, seconds):
-    """Repeats a step for so many seconds, once at least.
+    """Repeats a step for so many seconds, once at least, and returns the amount a second.
 
-    Args:
-        step: function without arguments that returns when its work is done.
-        amount: of what a step does: images, or floating-point operations.
-        seconds: how long.
-
-    Returns:
-        Amount a second.
+    `step` returns when its work is done. `amount` is what one step does: images, or floating-point operations.
     """
     started, steps = time.perf_counter(), 0
     while not steps or time.perf_counter() - started < seconds:

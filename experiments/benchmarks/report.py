@@ -55,15 +55,7 @@ pipeline*: what it adds to a step. More, and how it was measured: [benchmark.md]
 
 
 def benchmark_section(records, results_dir):
-    """The speed section of the summary: one line a machine and network.
-
-    Args:
-        records: records of the experiment.
-        results_dir: folder of the summary.
-
-    Returns:
-        Markdown.
-    """
+    """The speed section of the summary: one line a machine and network."""
     return f"{SECTION_INTRODUCTION}\n\n{short_table(records)}"
 
 

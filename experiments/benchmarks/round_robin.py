@@ -23,11 +23,7 @@ LIMIT = 900  # seconds for building or for a turn, after which a setting is give
 
 
 class Progress:
-    """Prints what is measured, and how long the rest will take at the pace so far.
-
-    Args:
-        turns: how many there are to take.
-    """
+    """Prints what is measured, and how long the rest of so many turns will take at the pace so far."""
 
     def __init__(self, turns):
         self.turns, self.taken, self.started = turns, 0, time.perf_counter()
@@ -45,12 +41,9 @@ class RoundRobin:
     """One workload's settings, each in a process of its own, and the machine.
 
     Args:
-        workload: a value in `benchmarks.plan.WORKLOADS`.
-        sizes: a `benchmarks.plan.Sizes`.
         rows: `Row`s of the workload.
         products: the dictionary `MachineService.prepare_product` returned, by precision.
         machine: a `Child` that holds a `MachineService`.
-        progress: a `Progress`.
         builders: how many rows build and compile at the same time.
     """
 

@@ -25,11 +25,7 @@ def double_conv(channels, filters):
 
 
 class UNet(nn.Module):
-    """`tfseg.unet.build_unet` with max pooling and transposed convolutions, for one class; channels come second.
-
-    Args:
-        filters, depth, dropout: as there.
-    """
+    """`tfseg.unet.build_unet` with max pooling and transposed convolutions, for one class; channels come second."""
 
     def __init__(self, filters, depth, dropout):
         super().__init__()
@@ -57,12 +53,7 @@ class UNet(nn.Module):
 
 
 class TorchService:
-    """One setting of PyTorch's.
-
-    Args:
-        row: a `benchmarks.plan.Row` of the loop `"torch"`.
-        sizes: a `benchmarks.plan.Sizes`.
-    """
+    """One setting of PyTorch's, a `benchmarks.plan.Row` of the loop `"torch"`."""
 
     def __init__(self, row, sizes):
         self.row, self.recipe, self.start = row, sizes.unet_recipe(), peak_memory()

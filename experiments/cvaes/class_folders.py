@@ -40,17 +40,13 @@ class ClassFolder:
 def read_class_folder(folder, size):
     """Reads all images of a folder, each squeezed to a square; grey where all of them are, else in colour.
 
+    Returns a `ClassFolder`; a `UserError` names what is wrong.
+
     Args:
         folder: holds a folder a class, or `train/` with `test/` or `val/` that do. Without these, a fifth of each class
             is the test split, at random. Where there are all three, `val/` chooses the epoch, else a tenth of each
             class that is left.
         size: side of the squares, in pixels.
-
-    Returns:
-        A `ClassFolder`.
-
-    Raises:
-        UserError: naming what is wrong.
     """
     folder, random = Path(folder), np.random.default_rng(SPLIT_SEED)
     given = [folder / name for name in ("train", "test", "val") if (folder / name).is_dir()]

@@ -70,14 +70,9 @@ FEATURES = {
 
 
 class Classifiers(Experiment):
-    """Trains the classifiers of a dataset that all of them share a purpose, or finds them trained.
+    """Trains those classifiers of a dataset that share a purpose, or finds them trained; arguments as of `Experiment`.
 
-    Args:
-        choice: the dataset, a `datasets.Choice`.
-        preset: the preset's name; `smoke` makes classifiers that are quickly trained and read poorly.
-        data: its images, a `LabelledImages`.
-        machine: a `hardware.Hardware`.
-        results: folder of all results.
+    `data` is a `cvaes.training.Images`. The preset `smoke` makes classifiers that are quickly trained and read poorly.
     """
 
     monitor, mode, title = "accuracy", "max", "val accuracy"
@@ -158,7 +153,7 @@ class Classifiers(Experiment):
         return {"accuracy": accuracy, **scores}
 
     def wrap_up(self):
-        """Nothing: the runs that use the classifiers write the summary."""
+        """Nothing: no picture compares classifiers."""
 
     def ready(self, force=False):
         """Trains what is still to do, with `force` all but what comes along; returns what `trained` returns."""
@@ -169,8 +164,7 @@ class Classifiers(Experiment):
     def trained(self):
         """The trained classifiers, `{network: (model, facts)}`: with what a record says of each.
 
-        Raises:
-            UserError: where one is missing.
+        Raises `UserError` where one is missing.
         """
         found = {}
         for model in self.configurations:
@@ -213,10 +207,7 @@ class FeatureNetworks(Classifiers):
 
 
 class Panel:
-    """The judges at work.
-
-    Args:
-        found: what `Judges.trained` returns.
+    """The judges that `Judges.trained` returned, at work.
 
     Attributes:
         readers: functions from images `(n, *image_shape)` in [0, 1] to the labels that a judge reads, by its network.

@@ -42,8 +42,6 @@ def image_grid(rows, row_titles, path, title="", caption="", side=100, gaps=(5, 
 
     Args:
         rows: lists of `Tile`s, the first row the longest.
-        row_titles: one a row.
-        path: PNG to write.
         title, caption: above and below the grid; wrapped.
         side: pixels of an image's height, at most: each of its own pixels is drawn as a square of whole pixels.
         gaps: pixels between columns and between rows.
@@ -108,8 +106,6 @@ def draw_wrong_labels(inputs, outputs, true, asked, read, names, path, title, ca
         true, asked: `(n,)`: true labels, and labels sent in.
         read: `{judge: (n,)}`: each judge's reading of the outputs.
         names: the classes' names.
-        path: PNG to write.
-        title: of the picture.
         caption: below it: model, relabel accuracy, the judge's accuracy; what the marks mean is added.
     """
     tiles, obeyed = [], 0
@@ -149,12 +145,7 @@ def draw_label_sweep(inputs, outputs, true, names, path, title, caption=""):
 
 
 def draw_samples(samples, names, path, title, caption=""):
-    """Draws new images, a row a class.
-
-    Args:
-        samples: `(classes, per_class, h, w, c)`.
-        names, path, title, caption: as for `draw_wrong_labels`.
-    """
+    """Draws new images `(classes, per_class, h, w, c)`, a row a class; other arguments as for `draw_wrong_labels`."""
     image_grid([list(map(Tile, row)) for row in samples], names, path, title, caption)
 
 

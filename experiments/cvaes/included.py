@@ -28,12 +28,7 @@ class Request:
 
 
 def missing(parent, models, seeds):
-    """The models, as (model, seed), that no run of a dataset holds trained.
-
-    Args:
-        parent: `<results>/cvae/<dataset>`.
-        models, seeds: lists.
-    """
+    """The models, as (model, seed), that no run of a dataset holds trained; `parent` is `<results>/cvae/<dataset>`."""
     folders = [path for path in parent.glob("*") if path.is_dir()]
     wanted = [(model, seed) for seed in seeds for model in models]
     return [m for m in wanted if not any(runs.is_finished(runs.seed_folder(folder, *m)) for folder in folders)]
@@ -42,16 +37,12 @@ def missing(parent, models, seeds):
 def find(choice, request, where, absent):
     """Looks for included weights in place of models that have not been trained, and says in a line that it takes them.
 
+    Returns the record of the weights. Raises `UserError` where no weights of the dataset are included, or the command
+    asks for another model than theirs.
+
     Args:
-        choice: the dataset, a `datasets.Choice`.
         request: a `Request`.
         where, absent: a folder, and the models, as (model, seed), that it does not hold.
-
-    Returns:
-        The record of the weights.
-
-    Raises:
-        UserError: where no weights of the dataset are included, or the command asks for another model than theirs.
     """
     lacking = f"{where} holds no trained model ({', '.join(f'{model} seed {seed}' for model, seed in absent)})"
     remedy = "Run the command without --wrong-labels-only to train it"

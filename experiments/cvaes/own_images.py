@@ -8,11 +8,9 @@ from experiments.harness.data.splits import limits, load
 
 
 class OwnImages(Images):
-    """The splits of one's own images, which models of a known dataset fit.
+    """The splits of one's own images, which models of a known dataset fit; see `Images`.
 
-    Args:
-        name, splits, fingerprint, image_shape, class_names: see `Images`.
-        flip: whether an image mirrored left to right is of the same class. A known dataset's recipes know that.
+    `flip` says whether an image mirrored left to right is of the same class. A known dataset's recipes know that.
     """
 
     def __init__(self, name, splits, fingerprint, image_shape, class_names, flip=False):
@@ -27,11 +25,7 @@ class OwnImages(Images):
 def of_folder(choice, found, train_limit=0, test_limit=0, flip=False):
     """The `OwnImages` of a folder.
 
-    Args:
-        choice: a `datasets.Choice`.
-        found: its `ClassFolder`.
-        train_limit, test_limit: use only the first images of each split; 0 for all.
-        flip: see `OwnImages`.
+    `found` is its `ClassFolder`. The limits take only the first images of each split; 0 for all.
     """
     at_most, splits, fingerprint = limits(train_limit, test_limit), {}, {}
     for split, images in found.images.items():
@@ -45,11 +39,8 @@ def of_folder(choice, found, train_limit=0, test_limit=0, flip=False):
 def of_tfds(choice, image_shape, class_names, splits, train_limit=0, test_limit=0, flip=False):
     """The `OwnImages` of a TFDS dataset by name, resized where they are of another size.
 
-    Args:
-        choice: a `datasets.Choice`.
-        image_shape, class_names, splits: what `sources.tfds_images` returned.
-        train_limit, test_limit: use only the first examples of each split; 0 for all.
-        flip: see `OwnImages`.
+    `image_shape`, `class_names` and `splits` are what `sources.tfds_images` returned; the limits are as for
+    `of_folder`.
     """
 
     def resized(example):

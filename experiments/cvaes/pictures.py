@@ -20,11 +20,9 @@ def draw_gallery(model, data, readers, record, folder, title):
     """Draws every picture of a model into its folder, the learning curves apart.
 
     Args:
-        model: a `CVAE`.
-        data: a `LabelledImages`.
+        data: an `Images`.
         readers: functions, by judge, from images to the labels that it reads.
         record: has `test` and `judge`, as in `record.json`.
-        folder: where to.
         title: says which model this is.
     """
     draw_wrong_labels(model, data, readers, record, folder, title)

@@ -18,14 +18,7 @@ Color Sequences for Data Visualization")."""
 
 
 def draw_pictures(records, results):
-    """Draws `curves.png` of each model of a run and, where there are several, `tradeoff.png` of the run.
-
-    Args:
-        records: those of the run, with `folder`, relative to `results`.
-
-    Raises:
-        UserError: for a history that cannot be read; the message names it.
-    """
+    """Draws `curves.png` of each of a run's records and, where there are several models, `tradeoff.png` of the run."""
     for record in records:
         folder, label = results / record["folder"], f"{record['variant']} seed {record['seed']}"
         title = f"Learning curves: {run_title(record['dataset'], label, record['run'])}"
@@ -45,8 +38,6 @@ def draw_curves(history, path, title, energy=False):
         history: maps the columns `images`, `loss`, `reconstruction`, `kl` and `negative_elbo`, and those but the first
             with `val_` in front, to a number an epoch. Where the loss ends apart from the negative ELBO, as with a KL
             weight other than 1, it has a panel of its own.
-        path: PNG to write.
-        title: of the figure.
         energy: whether the reconstruction is an energy, and so no ELBO what it makes with the KL divergence.
     """
     panels = {"negative_elbo": "Negative ELBO, nats", "reconstruction": "Reconstruction, nats", "kl": "KL, nats"}
@@ -71,8 +62,6 @@ def draw_latents(means, labels, names, path, title, caption=""):
         means: `(n, *latent_shape)`, n at least 2.
         labels: integers `(n,)`.
         names: of the classes; beyond ten, colours are used again.
-        path: PNG to write.
-        title: of the figure.
         caption: below it; wrapped.
     """
     labels = np.asarray(labels)
@@ -99,10 +88,7 @@ def draw_latents(means, labels, names, path, title, caption=""):
 
 
 def principal_components(data):
-    """The first two principal components.
-
-    Args:
-        data: `(n, dimensions)`.
+    """The first two principal components of data `(n, dimensions)`.
 
     Returns:
         Points `(n, 2)`, and the share of the variance that each component has, in [0, 1]; zeros where there is none.
@@ -119,10 +105,8 @@ def draw_tradeoff(points, path, title):
 
     Args:
         points: dictionaries, one a model: `name`; `relabel_a`, `relabel_b`: relabel accuracy in both readings;
-            `retention`, `retention_b`: in both; `images_seen` in training and `milliseconds` that each took;
-            `chosen`, bool. Shares lie in [0, 1].
-        path: PNG to write.
-        title: of the figure.
+            `retention`, `retention_b`: in both; `images_seen` in training and `milliseconds` that each took; `chosen`,
+            bool. Shares lie in [0, 1].
     """
     from matplotlib.lines import Line2D
     from matplotlib.ticker import PercentFormatter

@@ -183,17 +183,13 @@ BUILTIN_SIZES = {"smoke": (500, 100), "cpu": (20_000, 2_000), "gpu": (60_000, 10
 
 
 def make_recipe(dataset, model, preset, overrides, image_shape=None):
-    """The recipe of one model under a preset.
+    """The recipe of one model under a preset; what no model of the dataset can be built with is a `ValueError`.
 
     Args:
         dataset, model: keys of `MODELS`.
-        preset: a key of `PRESETS`.
         overrides: fields of `Recipe` that the user set; `latent_dim`, one number, becomes the latent's shape: of a
             spatial latent it is the number of channels.
         image_shape: of other images than the dataset's, which its models are to be trained on.
-
-    Raises:
-        ValueError: for what no model of the dataset can be built with.
     """
     recipe = replace(MODELS[dataset][model], **PRESETS[preset], **(ON_GPU[model] if preset == "gpu" else {}))
     if image_shape and image_shape[-1] == 1:  # kept grey, where MNIST's model would draw them black and white

@@ -25,13 +25,10 @@ class Run(Experiment):
     """All conditional VAEs of one command.
 
     Args:
-        choice: the dataset, a `datasets.Choice`.
-        preset: the preset's name.
+        choice, preset, machine, results: as of `Experiment`.
         overrides: what `cvaes.recipes.make_recipe` takes.
         models, seeds: what to train; names of `cvaes.recipes.MODELS`.
-        machine: a `hardware.Hardware`.
-        results: folder of all results.
-        own: the images, where they are one's own: as `LabelledImages`; see `cvaes.own_images`.
+        own: the images, where they are one's own, an `OwnImages`; see `cvaes.own_images`.
     """
 
     name, monitor, mode, title = "cvae", "negative_elbo", "min", "val -ELBO"
@@ -149,14 +146,8 @@ def _known_data(choice, preset, overrides, model):
 def draw_included(choice, record, machine, results):
     """Makes the `wrong_labels.png` of a dataset from its included weights, where `Run` publishes it, and nothing else.
 
-    The weights predict in the precision of their training where that is this machine's too, which gives the very
-    picture that the training drew, and else in float32.
-
-    Args:
-        choice: the dataset, a `datasets.Choice`.
-        record: of the included weights.
-        machine: a `hardware.Hardware`.
-        results: folder of all results.
+    The weights, of which `record` is the record, predict in the precision of their training where that is this
+    machine's too, which gives the very picture that the training drew, and else in float32.
     """
     trained, config = record["hardware"]["precision"], record["config"]
     precision = trained if machine.precision == trained else "float32"

@@ -28,9 +28,7 @@ def score(model, data, recipe, panel):
     """Scores a trained model on the test split, and relabels some validation images, by which models are chosen.
 
     Args:
-        model: a `CVAE`.
-        data: a `LabelledImages`.
-        recipe: its `Recipe`.
+        data: an `Images`.
         panel: a `classifiers.Panel`.
 
     Returns:

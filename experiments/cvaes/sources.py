@@ -13,14 +13,12 @@ FEATURES = {"image", "label"}
 def choose(args):
     """Decides where the data comes from, and reads a folder.
 
-    Args:
-        args: the script's options: `data`, `data_dir`, `image_size`.
-
     Returns:
         `(choice, own)`: a `datasets.Choice`, and of a folder its `ClassFolder`, else None.
 
     Raises:
-        UserError: as `datasets.choose` and `read_class_folder`, and for a size that a known dataset does not have.
+        UserError: as `datasets.choose` and `read_class_folder`, and for `image_size` with a known dataset, which has
+            its own.
     """
     known = args.data in ("auto", *MODELS)
     if known and args.image_size:
@@ -46,15 +44,11 @@ def family_of(image_shape):
 def tfds_images(choice, image_size=None):
     """What a TFDS dataset of labelled images is like; downloads and prepares it where that was the choice.
 
-    Args:
-        choice: a `datasets.Choice`.
-        image_size: side that its images are resized to; by default their own where that is 28 or 32, else 32.
+    Images are to be resized to `image_size`; by default that is their own side where it is 28 or 32, else 32. A dataset
+    that has no such images, labels or splits is a `UserError`.
 
     Returns:
         `(image_shape, class_names, splits)`: the latter are what `datasets.splits_of` returned.
-
-    Raises:
-        UserError: for a dataset that has no such images, labels or splits.
     """
 
     def check(features):

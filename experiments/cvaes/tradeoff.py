@@ -103,12 +103,7 @@ def trade_off_table(records):
 def tradeoff_part(records, folder, results_dir):
     """The summary's part on a run of several models: text, table and picture; nothing for a run of one.
 
-    Args:
-        records: of the run.
-        folder: of the run, relative to `results_dir`, which is the summary's.
-
-    Returns:
-        List of pieces of Markdown.
+    Returns a list of pieces of Markdown. The run's `folder` is relative to `results_dir`, which is the summary's.
     """
     points = trade_off(records)
     if not points:

@@ -44,8 +44,7 @@ class Images(Splits):
     def validation_batches(self, binarises, batch_size=250, machine=None):
         """Batches of validation images as a `CVAE` takes them, drawn black or white once where `binarises`.
 
-        Args:
-            machine: a `hardware.Hardware` whose devices share each batch; one device by default.
+        The devices of a `machine`, a `hardware.Hardware`, share each batch; without it there is one device.
         """
         examples = self.validation
         if machine:
@@ -61,10 +60,8 @@ class Images(Splits):
 class LabelledImages(Images):
     """The images of a known dataset, a key of `SHAPES`.
 
-    Args:
-        choice: a `datasets.Choice`.
-        preset: decides how many images are held out, and the size of the procedural dataset.
-        train_limit, test_limit: use only the first examples of each split; 0 for all.
+    `preset` decides how many images are held out, and the size of the procedural dataset. The limits take only the
+    first examples of each split; 0 for all.
     """
 
     def __init__(self, choice, preset, train_limit=0, test_limit=0):
@@ -83,13 +80,11 @@ def build_model(recipe, image_shape, seed, steps, xla=False, feature_network=Non
     """Builds and compiles the conditional VAE of a recipe.
 
     Args:
-        recipe: a `Recipe`.
         image_shape: `(height, width, channels)`.
         seed: of the initial weights and of the noise.
         steps: optimizer steps in all, which the one-cycle schedule and the KL warm-up follow.
         xla: compile the step with XLA.
         feature_network: where the recipe uses one; without it the model is not compiled, which is enough to look at it.
-        classes: number of classes.
     """
     keras.utils.set_random_seed(seed)
     names = ("latent_shape", "network", "label_dim", "likelihood", "prior", "kl_weight", "free_bits", "conditioning")

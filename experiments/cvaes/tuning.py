@@ -20,11 +20,9 @@ class CVAETask(Task):
     The score is the negative ELBO, in which the KL divergence has the weight 1 whatever it weighs in training.
 
     Args:
-        choice: a `datasets.Choice`.
+        choice, preset, machine: as of `Task`.
         model: a name in `cvaes.recipes.MODELS[choice.name]`.
-        preset: a name in `cvaes.recipes.PRESETS`.
         seed: of the weights, of the noise and of the data, the same in every trial.
-        machine: a `hardware.Hardware`.
         results: folder of all results, in which a feature network is trained where the recipe needs one.
     """
 

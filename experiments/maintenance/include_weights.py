@@ -47,13 +47,8 @@ def parse_arguments(argv=None):
 def read_model(folder, name=None, float16=False):
     """The weights of a trained model, as bytes, and its record, ready to be included.
 
-    Args:
-        folder: holds both.
-        name: stem of their files, where it isn't a run's folder.
-        float16: store the weights in half the space.
-
-    Raises:
-        UserError: where one is missing, or the weights are too large even so.
+    `name` is the stem of their files, where it isn't a run's folder. `float16` stores the weights in half the space.
+    Raises `UserError` where a file is missing, or the weights are too large even so.
     """
     paths = [folder / f"{name}{suffix}" for suffix in (".keras", ".json")] if name else None
     paths = paths or [folder / runs.WEIGHTS, folder / runs.RECORD]
@@ -81,18 +76,10 @@ def _stored(weights, record, path, float16):
 
 
 def in_float16(model):
-    """Stores the weights of a saved model in float16.
+    """Stores the weights of a saved model in float16; takes and returns the content of a `.keras` file.
 
-    The model itself stays as it is: Keras casts what it reads to the type of each variable.
-
-    Args:
-        model: content of a `.keras` file.
-
-    Returns:
-        Content of the smaller file.
-
-    Raises:
-        ValueError: for weights that float16 can't hold.
+    The model itself stays as it is: Keras casts what it reads to the type of each variable. Raises `ValueError` for
+    weights that float16 can't hold.
     """
     old, new = zipfile.ZipFile(io.BytesIO(model)), io.BytesIO()
     with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -124,17 +111,10 @@ def _copy(name, item, new):
 
 
 def networks_of(folder, record, name):
-    """Where the judges and the feature network of a conditional VAE lie.
+    """Where the judges and the feature network of a conditional VAE lie; `name` is that of the model's copies.
 
-    Args:
-        folder, record: of the model.
-        name: of the model's copies.
-
-    Returns:
-        `{name of the copies: arguments of read_model}`; empty for a model of another kind.
-
-    Raises:
-        UserError: where the record does not say.
+    Returns `{name of the copies: arguments of read_model}`, empty for a model of another kind. Raises `UserError` where
+    the record does not say.
     """
     if "judge" not in record:
         return {}

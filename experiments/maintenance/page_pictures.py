@@ -110,11 +110,7 @@ def _download(link):
 def send_in(driver, data, label, place=(0.5, 0.5)):
     """Opens the second tab, chooses a dataset, clicks on its sheet of test images and sends one in under a label.
 
-    Args:
-        place: where to click, as shares of the sheet's width and height.
-
-    Returns:
-        The text of the judges' readings.
+    `place` is where to click, as shares of the sheet's width and height. Returns the text of the judges' readings.
     """
     from selenium.webdriver import ActionChains
 

@@ -29,14 +29,9 @@ VALUE = re.compile(r"(<!-- value (\S+) (\S+) (\S+) -->).*?(<!-- end -->)", re.DO
 
 
 def fill(text, results):
-    """Returns a page with every table and figure filled in.
+    """Returns a page with every table and figure filled in, from the records below `results`.
 
-    Args:
-        text: Markdown.
-        results: folder of the records.
-
-    Raises:
-        UserError: for a table without a record, a missing file, or a key that it does not hold.
+    Raises `UserError` for a table without a record, a missing file, or a key that it does not hold.
     """
     records, known = report.read_records(results), sections()
 

@@ -20,14 +20,9 @@ def sections():
 
 
 def publish(results, run=None):
-    """Writes the summary of all records below a folder, and says where.
+    """Writes the summary of all records below a folder, says where, and returns its path.
 
-    Args:
-        results: the folder.
-        run: the folder of a run, whose own table is printed first.
-
-    Returns:
-        The summary's path.
+    Where `run`, the folder of a run, is given, that run's own table is printed first.
     """
     known = sections()
     if run is not None:

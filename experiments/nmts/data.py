@@ -15,10 +15,9 @@ class ParallelText:
     """Clean pairs of English and French sentences in three splits, and what identifies them.
 
     The tokenizer is learned on the train split alone. Filters apply to training pairs only: validation and test keep
-    all of theirs.
+    all of theirs. Files that are no parallel text, and too small a corpus, are a `UserError`.
 
     Args:
-        choice: a `datasets.Choice`.
         preset: decides how many pairs are held out, and the size of the procedural corpus.
         recipe: a `Recipe`; its vocabulary, filters and limits count.
 
@@ -26,9 +25,6 @@ class ParallelText:
         corpora: `tfnmt.corpora.Corpus` by split.
         tokenizer: a `tfnmt.tokenizer.Tokenizer`.
         sizes: pairs by split.
-
-    Raises:
-        UserError: for files that are no parallel text, or too small a corpus.
     """
 
     def __init__(self, choice, preset, recipe):

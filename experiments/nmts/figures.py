@@ -20,11 +20,7 @@ LONGEST_DRAWN = 2 * TOKENS[1]
 
 
 def draw_curves(records, results, path, title):
-    """Draws the learning curves of models; several seeds of one are averaged.
-
-    Args:
-        records: with `folder`, relative to `results`.
-    """
+    """Draws the learning curves of models from their records; several seeds of one are averaged."""
     histories = read_histories(by_variant(records, lambda record: record["variant"]), results)
     curves(histories, path, title, PANELS, ("epoch", "epoch"), late=0.1)
 
@@ -32,12 +28,7 @@ def draw_curves(records, results, path, title):
 def draw_attention(model, data, translations, path, title):
     """Draws what the last block looks at while it writes the translations of some test sentences, short ones.
 
-    Args:
-        model: a `tfnmt.model.Transformer`.
-        data: a `ParallelText`.
-        translations: of its test split.
-        path: PNG to write.
-        title: of the figure.
+    `data` is a `ParallelText`, and `translations` are those of its whole test split.
     """
     chosen, english = _readable(data), data.corpora["test"].english
     figure = new_figure(4.6 * len(chosen), 4.8, f"Cross-attention, last block, mean over heads. {title}")

@@ -126,8 +126,7 @@ def models_of(dataset):
 def make_recipe(dataset, model, preset, overrides):
     """The recipe of one model under a preset; `overrides` are fields of `Recipe` that the user set.
 
-    Raises:
-        ValueError: for what no model can be built with.
+    Raises `ValueError` for what no model can be built with.
     """
     changes = dict(PRESETS[preset])
     epochs = EPOCHS.get(preset, {}).get(dataset, {})

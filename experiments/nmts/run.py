@@ -18,12 +18,9 @@ class Run(Experiment):
     """All transformers of one command.
 
     Args:
-        choice: the corpus, a `datasets.Choice`.
-        preset: the preset's name.
+        choice, preset, machine, results: as of `Experiment`.
         overrides: fields of `Recipe` that the user set.
         models, seeds: what to train; names of `recipes.models_of`.
-        machine: a `hardware.Hardware`.
-        results: folder of all results.
     """
 
     name, monitor, mode, title, unit = "nmt", "accuracy", "max", "val token accuracy", "sentences"

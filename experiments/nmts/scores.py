@@ -15,11 +15,7 @@ FIT_PAIRS = 2_000  # training pairs whose loss is measured without dropout
 def score(model, data, recipe, progress=print):
     """What the record of a model says: translations are scored once, on the test split.
 
-    Args:
-        model: a trained `tfnmt.model.Transformer`.
-        data: a `ParallelText`.
-        recipe: a `Recipe`.
-        progress: called with a line of text now and then.
+    `data` is a `ParallelText`; `progress` is called with a line of text now and then.
 
     Returns:
         `(scores, translations)`: dictionary with `test` and `fit`; list of strings.

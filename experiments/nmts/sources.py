@@ -17,20 +17,16 @@ SPLITS = {"train": ("train",), "validation": ("val",), "test": ("test", "test_20
 
 
 def choose(requested, data_dir=None):
-    """Decides which parallel text to use.
+    """Decides which parallel text to use, a `datasets.Choice`.
 
     Files are looked for in `data_dir`, else in the folder `TRANSLATION_DATA_DIR` names, else in `~/translation_data`;
     then datasets that TFDS has prepared, in `data_dir`, else where TFDS keeps them. TensorFlow is not imported.
 
     Args:
         requested: `"auto"`, `"numbers"`, the name of files in that folder (see `find`), or TFDS's of a dataset.
-        data_dir: folder, or None.
-
-    Returns:
-        A `datasets.Choice`.
 
     Raises:
-        UserError: if `data_dir` is no folder, or holds no files of that name.
+        UserError: if `data_dir` is no folder, or what was asked for by name is not there, or damaged.
     """
     if data_dir and not Path(data_dir).expanduser().is_dir():
         raise UserError(f"--data-dir {data_dir} is not a folder; create it, or leave the option out")
@@ -105,16 +101,9 @@ def _missing(name, folder):
 
 
 def from_tfds(choice):
-    """The texts of a dataset that TFDS has prepared.
+    """The texts of a dataset that TFDS has prepared: `{split: (english, french)}` by TFDS's names, lists of strings.
 
-    Args:
-        choice: a `datasets.Choice`.
-
-    Returns:
-        `{split: (english, french)}` by TFDS's names of the splits, lists of strings.
-
-    Raises:
-        UserError: for a dataset that has no English and French, or is damaged.
+    A dataset that has no English and French, or is damaged, is a `UserError`.
     """
     info = datasets.builder_of(choice).info
     names = set(info.features["translation"] if "translation" in list(info.features) else info.features)

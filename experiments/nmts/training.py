@@ -13,8 +13,6 @@ def build_model(recipe, vocabulary_size, seed, steps, xla=False):
     Adam has the decay rates of Vaswani et al. 2017; gradients are clipped to a global norm of 1.
 
     Args:
-        recipe: a `Recipe`.
-        vocabulary_size: tokens of the vocabulary.
         seed: of the initial weights and of dropout.
         steps: optimizer steps in all, which the one-cycle schedule spans.
         xla: compile the step with XLA.

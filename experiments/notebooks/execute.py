@@ -33,18 +33,14 @@ NOTEBOOKS = tuple(sorted(path.stem for path in FOLDER.glob("*.ipynb")))
 
 
 def execute(path, parameters=None, folder=None):
-    """Runs all cells of a notebook in a kernel of its own.
+    """Runs all cells of a notebook, which is only read, in a kernel of its own.
+
+    Returns the executed notebook, an `nbformat.NotebookNode`, without anything that says when and where it ran. A
+    `UserError` tells of a cell that raises or takes too long, and of a kernel that dies.
 
     Args:
-        path: the `.ipynb`, which is only read.
         parameters: `{name: value}` to set after the cell that is tagged `parameters`.
         folder: where the kernel works; by default the notebook's folder.
-
-    Returns:
-        The executed notebook, an `nbformat.NotebookNode`, without anything that says when and where it ran.
-
-    Raises:
-        UserError: for a cell that raises or takes too long, and a kernel that dies; the message says what.
     """
     import nbformat
     from nbclient import NotebookClient

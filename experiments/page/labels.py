@@ -127,7 +127,6 @@ def readings_table(names, true, asked, read_in, read_out):
     """What each judge reads in the image and in the output, in Markdown.
 
     Args:
-        names: of the classes.
         true, asked: labels; `true` is None for an image without a label.
         read_in, read_out: probabilities by judge, `(1, classes)` and `(classes, classes)`: a row for each label.
     """

@@ -76,9 +76,7 @@ def write_results(folder, name, pictures):
 def build(folder, weights=()):
     """Lays the tab out.
 
-    Args:
-        folder: where results are written.
-        weights: paths of models beside the included ones.
+    Results are written into `folder`; `weights` are paths of models beside the included ones.
     """
     models = [(describe(path), str(path)) for path in [*sorted(predict.WEIGHTS.parent.glob("*.keras")), *weights]]
     gr.Markdown("A U-Net finds the pet, or the classes of your own weights. The mask has the photo's own size.")

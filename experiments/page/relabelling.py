@@ -20,10 +20,7 @@ DIGIT_SIDE = 20 / 28
 
 
 class Relabeller:
-    """An included conditional VAE, with the judges that read its outputs.
-
-    Args:
-        name: one of `tfcvae.pretrained.included()`.
+    """An included conditional VAE, one of `tfcvae.pretrained.included()`, with the judges that read its outputs.
 
     Attributes:
         class_names, shape: of the images.
@@ -116,17 +113,13 @@ def sheet(images, columns):
 
 
 def as_input(picture, shape):
-    """A drawing or photo as an image that a model takes.
+    """A drawing or photo as an image that a model takes: float32 `shape` in [0, 1]; None for a blank picture.
 
     Of greyscale data, whose images are bright strokes on black, the ink is treated as MNIST's was: cut out, its longer
     side scaled to 20 of 28 pixels, its centre of mass in the middle. In colour, the middle square is scaled.
 
     Args:
         picture: uint8 `(height, width, 3)`, or with transparency `(height, width, 4)`, which lies on white paper.
-        shape: `(height, width, channels)` of the model's images.
-
-    Returns:
-        Float32 `shape` in [0, 1]; None for a blank picture.
     """
     paper = Image.new("RGBA", picture.shape[1::-1], "white")
     flat = Image.alpha_composite(paper, Image.fromarray(picture).convert("RGBA")).convert(

@@ -28,14 +28,9 @@ footer {display: none !important}
 
 
 def build(folder, weights=()):
-    """Builds the page.
+    """Builds the page, a `gradio.Blocks`, not launched.
 
-    Args:
-        folder: where the files go that it hands out.
-        weights: paths of further models for photos.
-
-    Returns:
-        A `gradio.Blocks`, not launched.
+    The files that it hands out go into `folder`; `weights` are paths of further models for photos.
     """
     with gr.Blocks(title=TITLE, fill_width=True, delete_cache=(KEEP_SECONDS,) * 2) as page:
         gr.Markdown(f"# {TITLE}\nEverything is computed on the machine that runs this page.")
@@ -50,11 +45,7 @@ def build(folder, weights=()):
 
 
 def serve(folder, host, port, weights=(), browser=True):
-    """Serves the page until Ctrl-C or a SIGTERM.
-
-    Raises:
-        UserError: where the port can't be had.
-    """
+    """Serves the page until Ctrl-C or a SIGTERM; raises `UserError` where the port can't be had."""
     page = build(folder, weights).queue(max_size=32)
     try:
         _, url, _ = page.launch(

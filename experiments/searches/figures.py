@@ -12,12 +12,7 @@ TRIALS, HYPERPARAMETERS = "trials.png", "hyperparameters.png"
 def draw_pictures(record, folder):
     """Draws `trials.png` and `hyperparameters.png` into a search's folder.
 
-    Args:
-        record: a search's record.
-        folder: where to.
-
-    Returns:
-        List of the paths written; empty where no trial ended well.
+    Returns the paths written; none where no trial ended well.
     """
     good = [trial for trial in record["trials"] if trial["status"] == "completed"]
     if not good:

@@ -12,17 +12,14 @@ CONFIG, BEST, TABLE, WORK, ORACLE = "config.json", "best.json", "trials.csv", "w
 def choose_folder(parent, name, is_given, config, force=False):
     """Picks the folder of a search: `name`, or, where that holds another search and was not asked for, `name-2`, ...
 
+    Returns `(folder, notices)`: a sentence for each folder passed over because its search can't go on. Raises
+    `UserError` if a folder that was asked for holds another search, or one that can't go on.
+
     Args:
         parent: `<results>/tuning`.
         name: of the folder, and `is_given`, whether the user asked for it.
         config: JSON-like, what the folder's `config.json` must say.
         force: whatever a folder holds of this search, or a folder that was asked for, may be replaced.
-
-    Returns:
-        `(folder, notices)`: a sentence for each folder passed over because its search can't go on.
-
-    Raises:
-        UserError: if a folder that was asked for holds another search, or one that can't go on.
     """
     config, notices = json.loads(json.dumps(config)), []
     for candidate in [name] + [f"{name}-{n}" for n in range(2, 1000)]:

@@ -41,8 +41,7 @@ def check_options(args):
 def role():
     """What Keras Tuner's environment variables make of this process: `"alone"`, `"chief"` or `"worker"`.
 
-    Raises:
-        UserError: if only some of the variables are set, or one makes no sense.
+    Raises `UserError` if only some of the variables are set, or one makes no sense.
     """
     given = [name for name in VARIABLES if os.environ.get(name)]
     if not given:

@@ -168,7 +168,7 @@ def number(item):
 
 
 def make_oracle(tuner, objective, direction, space, max_epochs, trials=0, seed=0, max_failures=3):
-    """Builds an oracle, and says what it will do.
+    """Builds an oracle, and says what it will do: `(oracle, plan)`; `plan` lists the epochs of each trial, in order.
 
     Args:
         tuner: `"hyperband"`, `"bayesian"` or `"random"`.
@@ -178,9 +178,6 @@ def make_oracle(tuner, objective, direction, space, max_epochs, trials=0, seed=0
         trials: how many at most; 0 for one sweep of Hyperband, and as many epochs in all for the others.
         seed: of the choices, at least 0.
         max_failures: so many failed trials in a row end the search.
-
-    Returns:
-        `(oracle, plan)`; `plan` is a list of the epochs of each trial, in order.
     """
     common = {
         "objective": keras_tuner.Objective(objective, direction),
@@ -212,11 +209,7 @@ def make_oracle(tuner, objective, direction, space, max_epochs, trials=0, seed=0
 def describe_space(space):
     """The ranges of a space's hyperparameters: `choices`, or `min`, `max`, `step` and whether on a `log` scale.
 
-    Args:
-        space: `keras_tuner.HyperParameters` of `Choice`, `Int` and `Float`.
-
-    Returns:
-        JSON-like dictionary by name.
+    The space is of `Choice`, `Int` and `Float`; the result is a JSON-like dictionary by name.
     """
     told = {}
     for hp in space.space:

@@ -27,18 +27,7 @@ COMPARE = ("data.fingerprint.test", "config.target", "config.image_size", "test.
 
 
 def tuning_section(records, results_dir):
-    """The section on searches, one part a search.
-
-    Args:
-        records: records of the experiment, with `folder`.
-        results_dir: folder of the summary, which holds the searches' pictures.
-
-    Returns:
-        Markdown.
-
-    Raises:
-        UserError: for a record that lacks what the tables need; the message names it.
-    """
+    """The section on searches, one part a search; arguments, result and error as of `sections.section`."""
     report.require(records, REQUIRED)
     parts = [INTRODUCTION]
     for record in records:

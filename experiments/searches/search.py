@@ -77,8 +77,8 @@ class Search(BaseTuner):
     def search(self):
         """Runs to the end.
 
-        Raises:
-            UserError: where a chief can't listen, or a worker doesn't reach its chief or has reached another search's.
+        Raises `UserError` where a chief can't listen, or a worker doesn't reach its chief or has reached another
+        search's.
         """
         import grpc
 

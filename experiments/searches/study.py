@@ -33,10 +33,7 @@ from experiments.searches.search import CHECKPOINT, TAG, Search
 class Study:
     """One search, which may be spread over several sessions and processes.
 
-    Args:
-        task: a `searches.task.Task`.
-        args: the command line, as `add_options` describes it.
-        role: what `searches.options.role` returned.
+    `task` is a `searches.task.Task`, `args` the command line, and `role` what `searches.options.role` returned.
     """
 
     def __init__(self, task, args, role):
@@ -72,16 +69,16 @@ class Study:
         trials = f"{len(self.plan)} trials of {min(self.plan)} to {max(self.plan)} epochs"
         images = sum(self.plan) * self.task.data.sizes["train"]
         print(f"{self.args.tuner}: {trials}, {sum(self.plan)} epochs and {images:,} training images in all.")
+        state = self.folder / WORK / ORACLE
+        if state.exists() and not self.args.force:
+            print(f"{len(runs.read_json(state)['end_order'])} of them are finished, and would be kept.")
         print("Nothing was written.")
 
     def run(self, publish):
         """Searches, then writes record and pictures; a worker only searches, a dry run only describes.
 
-        Args:
-            publish: called with the folder of all results when they are written.
-
-        Returns:
-            Exit code: 1 where the search gave up after failures, or no trial ended well.
+        `publish` is called with the folder of all results when they are written. Returns the exit code: 1 where the
+        search gave up after failures, or no trial ended well.
         """
         if self.args.dry_run:
             self.describe()

@@ -18,7 +18,7 @@ class Task:
     name, variant, use, monitor, mode, title, longest = "", "", "", "", "max", "", {}
 
     def max_epochs(self):
-        """Epochs of the longest trial: the preset's, and no more than the recipe trains."""
+        """Epochs of the longest trial: the preset's, or what the recipe trains, 3 at least, where that is less."""
         return min(self.longest[self.preset], max(3, self.recipe.epochs_for(self.data.sizes["train"])))
 
     def space(self):

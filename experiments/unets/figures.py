@@ -8,7 +8,7 @@ from experiments.unets.recipes import MATRIX, TUTORIAL
 
 
 def rank(variant):
-    """Sort key of a variant: the required ones first, then a user's own, then the tutorial."""
+    """Sort key of a variant: the required ones first, then all others by name, the tutorial's last."""
     known = MATRIX.index(variant) if variant in MATRIX else len(MATRIX)
     return known, variant.startswith(TUTORIAL), variant
 
@@ -27,16 +27,7 @@ LINES = {
 
 
 def draw_curves(records, results, path, title):
-    """Draws the learning curves of a run.
-
-    Args:
-        records: those of the run, with `folder`, relative to `results`.
-        path: PNG to write.
-        title: of the figure.
-
-    Raises:
-        UserError: for a history that cannot be read; the message names it.
-    """
+    """Draws the learning curves of a run from its records, with `folder` relative to `results`."""
     variants = by_variant(records)
     histories = {variant: [] for variant in MATRIX} | read_histories(variants, results)  # a colour each, if unfinished
     losses = {variant: field(seeds[0], "config.loss") for variant, seeds in variants.items()}
@@ -53,8 +44,6 @@ def draw_predictions(evaluation, names, path, title, scoring):
     Args:
         evaluation: a `tfseg.evaluate.Evaluation`.
         names: a string an image of the test split.
-        path: PNG to write.
-        title: of the figure.
         scoring: how masks are drawn, as in `experiments.unets.scoring`.
     """
     ranking = np.argsort(-np.asarray(evaluation.ious), kind="stable")
@@ -74,12 +63,7 @@ def draw_predictions(evaluation, names, path, title, scoring):
 def draw_comparison(outcomes, names, path, title, scoring):
     """Draws the same test images under every variant, the row with the highest mean IoU on top.
 
-    Args:
-        outcomes: `{variant: Evaluation}` of the same images, one column each.
-        names: a string an image.
-        path: PNG to write.
-        title: of the figure.
-        scoring: how masks are drawn, as in `experiments.unets.scoring`.
+    `outcomes` is `{variant: Evaluation}`, one column each; the other arguments are as for `draw_predictions`.
     """
     variants = sorted(outcomes, key=rank)
     first = outcomes[variants[0]]

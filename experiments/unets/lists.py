@@ -15,15 +15,14 @@ def read_lists(folder, known):
     """The splits that `train.txt`, `val.txt` and `test.txt` list, a name a line, with or without a suffix.
 
     Args:
-        folder: where the lists lie.
-        known: all names, without suffixes.
+        known: all names, without suffixes; those that no list has are left out.
 
     Returns:
         `{split: names}`; empty where there is no list.
 
     Raises:
-        UserError: for a name that is not known, is listed twice or lacks, and for lists without one of training images
-            or one of images to score on.
+        UserError: for an empty list, a name that is not known or is listed twice, and for lists without one of training
+            images or one of images to score on.
     """
     lists, seen = {}, {}
     for split in SPLITS:
@@ -61,9 +60,7 @@ def split_names(names, lists, seed=0):
     fifth of all, at random, is the test split. Where no list says what validation is, it is a tenth of the rest.
 
     Args:
-        names: all names.
         lists: what `read_lists` returned.
-        seed: of the random choice.
 
     Returns:
         `{"train": names, "validation": names, "test": names}`.
@@ -91,11 +88,8 @@ def split_names(names, lists, seed=0):
 def read_names(path):
     """Names of classes, a line each, each with or without its colour (`sky #80c000`).
 
-    Returns:
-        `(name, colour)` by class id, the colour's 24 bits (red highest) or None; empty where there is no such file.
-
-    Raises:
-        UserError: for a name or a colour that stands there twice.
+    Returns `(name, colour)` by class id, the colour's 24 bits (red highest) or None; empty where there is no such file.
+    A name or a colour that stands there twice is a `UserError`.
     """
     found = []
     for line in _lines(path) if path.is_file() else []:

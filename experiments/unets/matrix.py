@@ -24,12 +24,9 @@ class Matrix(Experiment):
     """All U-Nets of one command.
 
     Args:
-        choice: the dataset, a `datasets.Choice`.
-        preset: the preset's name.
+        choice, preset, machine, results: as of `Experiment`.
         overrides: fields of `Recipe` that the user set; see `make_recipe`.
         variants, seeds: what to train.
-        machine: a `hardware.Hardware`.
-        results: folder of all results.
         cache: where resized training images are kept, a name in `tfseg.data.CACHES`.
         own: what `experiments.unets.sources.choose` says of data of one's own.
     """

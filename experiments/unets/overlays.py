@@ -14,16 +14,13 @@ TINT = 0.5
 
 
 def overlay(image, mask, truth=None):
-    """Lays a mask over a photo: the foreground tinted, its outline drawn.
+    """Lays a mask over a photo, the foreground tinted, its outline drawn: uint8 `(h, w, 3)` in [0, 255].
 
     Args:
         image: `(h, w, 3)`, uint8 in [0, 255] or float in [0, 1].
         mask: `(h, w)`, predicted foreground.
         truth: `(h, w)`, true foreground; tints hits, false positives and misses apart (`OVERLAY_LEGEND`). Without it
             the whole mask has the colour of a hit.
-
-    Returns:
-        Uint8 `(h, w, 3)` in [0, 255].
     """
     image, mask = np.asarray(image), np.asarray(mask, bool)
     photo = image.astype(np.float32) * (1 if image.dtype == np.uint8 else 255)
@@ -50,13 +47,7 @@ def coloured(ids, colours):
 def class_overlay(image, ids, colours):
     """Lays class ids over a photo; a class whose colour is black, such as a background, leaves it as it is.
 
-    Args:
-        image: `(h, w, 3)`, uint8 in [0, 255].
-        ids: class ids `(h, w)`.
-        colours: by class id.
-
-    Returns:
-        Uint8 `(h, w, 3)`.
+    The photo is uint8 `(h, w, 3)` in [0, 255], and so is the result; ids are `(h, w)`, and colours are by class id.
     """
     tint, photo = coloured(ids, colours).astype(np.float32), np.asarray(image, np.float32)
     plain = (tint == BLACK).all(axis=-1, keepdims=True)
@@ -100,12 +91,7 @@ def legend(names, colours):
 def with_legend(image, named):
     """A picture with a legend beneath: a square and a name a class, over as many lines as it takes.
 
-    Args:
-        image: uint8 `(h, w, 3)`.
-        named: `{name: (r, g, b)}`.
-
-    Returns:
-        Uint8 `(h + more, w, 3)`.
+    The picture is uint8 `(h, w, 3)`, and so is the result, which is higher; `named` is `{name: (r, g, b)}`.
     """
     from PIL import Image, ImageDraw, ImageFont
 

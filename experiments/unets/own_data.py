@@ -16,16 +16,10 @@ FEATURES = {"image", "segmentation_mask"}
 
 
 class OwnData(Splits):
-    """The splits of a dataset whose masks are class ids.
+    """The splits of a dataset whose masks are class ids; see `Splits`.
 
-    Examples have `image`, `segmentation_mask` and `file_name`.
-
-    Attributes:
-        classes: a `tfseg.classes.Classes`.
-
-    Args:
-        name, splits, fingerprint: as of `Splits`.
-        coding: a `tfseg.masks.Coding`.
+    Examples have `image`, `segmentation_mask` and `file_name`. `coding` is a `tfseg.masks.Coding`, and the attribute
+    `classes` its `tfseg.classes.Classes`.
     """
 
     def __init__(self, name, splits, fingerprint, coding):
@@ -46,8 +40,7 @@ def from_pairs(name, pairs, train_limit=0, test_limit=0):
     """The data of a folder.
 
     Args:
-        name: of the dataset.
-        pairs: a `experiments.unets.pairs.Pairs`.
+        pairs: the folder's `experiments.unets.pairs.Pairs`.
         train_limit, test_limit: use only so many images for training and validation together, and for the test; 0 for
             all.
     """
@@ -82,16 +75,13 @@ def _files(files, coding):
 def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
     """The data of a TFDS dataset with photos and masks.
 
-    Where it has no split to choose the epoch (`datasets.splits_of`), a tenth of `train` does.
+    Where it has no split to choose the epoch (`datasets.splits_of`), a tenth of `train` does. A dataset without such
+    features or splits, or whose masks tell no classes apart, is a `UserError`.
 
     Args:
-        choice: a `datasets.Choice`.
         train_limit, test_limit: use only the first examples of each split, and where `validation` is a split of its
             own, as many of it as of `train`; 0 for all.
         ignore: value of the mask's pixels that neither train nor score.
-
-    Raises:
-        UserError: for a dataset without such features or splits, or whose masks tell no classes apart.
     """
     chosen, at_most = _tfds_splits(choice), limits(train_limit, test_limit)
     masks = datasets.load_splits(choice, chosen, decoders=datasets.only("segmentation_mask"), limits=at_most)

@@ -31,18 +31,12 @@ class Pairs:
 
 
 def read_pairs(folder, ignore=IGNORE):
-    """Reads and checks a folder.
+    """Reads and checks a folder, and returns its `Pairs`; a `UserError` names the file that is wrong.
 
     Args:
         folder: holds `images/` and `masks/`; optionally `classes.txt` (a name a class id, with or without a colour),
             and `train.txt`, `val.txt` and `test.txt` (names).
         ignore: value of the mask's pixels that neither train nor score.
-
-    Returns:
-        `Pairs`.
-
-    Raises:
-        UserError: naming the file that is wrong.
     """
     folder = Path(folder)
     for part in ("images", "masks"):
@@ -72,8 +66,7 @@ def read_pairs(folder, ignore=IGNORE):
 def _by_stem(folder):
     """The images in a folder by their names without suffix, in alphabetical order.
 
-    Raises:
-        UserError: if there is no image in it, or two images of one name.
+    Raises `UserError` if there is no image in it, or two images of one name.
     """
     found = {}
     for path in photos_in(folder)[0]:

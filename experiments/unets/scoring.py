@@ -57,11 +57,7 @@ class TrimapScoring:
 
 
 class ClassScoring:
-    """Scores of models trained on class ids; methods as of `TrimapScoring`.
-
-    Args:
-        classes: a `tfseg.classes.Classes`.
-    """
+    """Scores of models trained on class ids, those of a `tfseg.classes.Classes`; methods as of `TrimapScoring`."""
 
     def __init__(self, classes):
         self.classes = classes

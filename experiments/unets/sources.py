@@ -62,9 +62,6 @@ def _value(text):
 def choose(args):
     """Decides where the data comes from, and reads a folder.
 
-    Args:
-        args: the script's options: `data`, `data_dir`, `ignore`.
-
     Returns:
         `(choice, own)`: a `datasets.Choice`, and what to do with data of one's own, an `Own`.
 
@@ -82,15 +79,10 @@ def choose(args):
 
 
 def load(choice, own, recipe, preset):
-    """Loads the data that `choose` chose.
+    """Loads the data that `choose` chose: a `Splits`; of data of one's own an `OwnData`, which has classes.
 
-    Args:
-        choice, own: what it returned; without `own`, the choice is of trimaps.
-        recipe: a `Recipe`, for its limits.
-        preset: decides the size of the built-in dataset.
-
-    Returns:
-        A `Splits`; of data of one's own an `OwnData`, which has classes.
+    The limits are the recipe's, and the preset decides the size of the built-in dataset. Without `own`, the choice is
+    of trimaps.
     """
     from experiments.unets.own_data import from_pairs, from_tfds
     from experiments.unets.training import trimaps
@@ -103,11 +95,7 @@ def load(choice, own, recipe, preset):
 
 
 def check_target(target, choice):
-    """Refuses a target that trimaps alone have, for other data.
-
-    Raises:
-        UserError: naming the option.
-    """
+    """Refuses a target that the data does not have: class ids for trimaps, or a target of trimaps for other data."""
     if target == IDS and choice.name in (TRIMAPS, BUILTIN):
         raise UserError(f"--hparams: target must be one of {', '.join(TARGETS)} for {choice.name}. Received: {target}")
     if target not in (None, IDS) and choice.name not in (TRIMAPS, BUILTIN):

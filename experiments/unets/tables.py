@@ -111,15 +111,7 @@ def _classes(variants):
 def pace_table(variants, results_dir):
     """Images and minutes of training until the validation IoU first is `MARK` or better.
 
-    Args:
-        variants: `{variant: records}` with `folder`.
-        results_dir: folder of the summary; below it lies each record's `history.csv`.
-
-    Returns:
-        Markdown; empty where no training got there.
-
-    Raises:
-        UserError: for a history that cannot be read; the message names it.
+    They are read from each record's `history.csv` below `results_dir`. Empty where no training got there.
     """
     rows = []
     for variant, records in variants.items():

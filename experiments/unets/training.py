@@ -16,10 +16,7 @@ from tfseg.unet import build_unet
 def trimaps(choice, preset, train_limit=0, test_limit=0):
     """The `Splits` of a dataset of trimaps.
 
-    Args:
-        choice: a `datasets.Choice`.
-        preset: decides the size of the procedural dataset.
-        train_limit, test_limit: use only the first examples of each split; 0 for all.
+    `preset` decides the size of the procedural one. The limits take only the first examples of each split; 0 for all.
     """
     sizes = dict(zip(("train", "test"), BUILTIN_SIZES[preset], strict=True))
 
@@ -34,7 +31,6 @@ def build_model(recipe, seed, steps, scoring=None, xla=False, synchronized=False
     """Builds and compiles the model of a recipe; one that trains on images of half the side, too, takes any size.
 
     Args:
-        recipe: a `Recipe`.
         seed: of the initial weights and of dropout.
         steps: optimizer steps in all, which the one-cycle schedule spans.
         scoring: how it is scored, as in `experiments.unets.scoring`; by default, on trimaps by its foreground.

@@ -26,10 +26,8 @@ class UNetTask(Task):
     """Blocks, loss and training of a U-Net; the preset's recipe is the rest.
 
     Args:
-        choice: a `datasets.Choice`.
-        preset: a name in `PRESETS`.
+        choice, preset, machine: as of `Task`.
         seed: of the weights, of dropout and of the data, the same in every trial.
-        machine: a `hardware.Hardware`.
         own: what `experiments.unets.sources.choose` says of data of one's own.
     """
 

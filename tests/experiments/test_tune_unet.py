@@ -124,6 +124,7 @@ def test_a_search_with_a_failed_trial(tmp_path, here, monkeypatch):
 
     table = results / "tuning" / f"{NAME}-random" / "trials.csv"
     before = (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns
+    assert "3 of them are finished, and would be kept.\nNothing was written." in here(*options, "--dry-run")[1]
     code, out, err = here(*options)
     assert (code, err) == (0, "") and "3 of 3 trials are finished, and kept." in out and len(built) == 3
     assert (results / "tuning" / f"{NAME}-random" / "record.json").stat().st_mtime_ns == before

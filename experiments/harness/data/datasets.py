@@ -20,8 +20,9 @@ class Choice:
     """A dataset and where it comes from.
 
     Attributes:
-        name: TFDS name (`"oxford_iiit_pet"`, `"emnist/letters"`) or the built-in's.
-        source: `"prepared"`, `"download"`, `"builtin"` or `"folder"` (of one's own images).
+        name: TFDS name (`"oxford_iiit_pet"`, `"emnist/letters"`), the built-in's, that of files, or `own-` and a
+            folder's.
+        source: `"prepared"`, `"download"`, `"builtin"`, `"folder"` (of one's own data) or `"files"` (parallel text).
         data_dir: TFDS's `data_dir`, or the folder; None for built-in data.
         notice: one sentence to print.
     """
@@ -33,24 +34,18 @@ class Choice:
 
 
 def choose(requested, default, builtin, data_dir=None):
-    """Decides which dataset to use and where it comes from; imports neither TensorFlow nor TFDS.
+    """Decides which dataset to use and where it comes from, a `Choice`; imports neither TensorFlow nor TFDS.
 
     Prepared data is looked for in `data_dir`, else in the folder `TFDS_DATA_DIR` names, else in
-    `~/tensorflow_datasets`. Where there is none, the dataset's download server is asked for its first file, which
-    takes 6 s at most.
+    `~/tensorflow_datasets`. Where there is none, the dataset's download server is asked for its first file, which takes
+    6 s at most.
 
     Args:
-        requested: `"auto"`, a TFDS name, or `builtin`.
-        default: TFDS name that `"auto"` means.
-        builtin: name of the built-in dataset, which `"auto"` falls back to.
-        data_dir: folder of prepared datasets, or None.
-
-    Returns:
-        A `Choice`.
+        requested: a TFDS name, `builtin`, or `"auto"`, which means the TFDS name `default` and falls back to `builtin`.
 
     Raises:
-        UserError: if `data_dir` does not exist, the name is unknown, the prepared files are incomplete, or the
-            dataset asked for is neither prepared nor can be downloaded.
+        UserError: if `data_dir` does not exist, the name is unknown, the prepared files are incomplete, or the dataset
+            asked for is neither prepared nor can be downloaded.
     """
     if data_dir and not Path(data_dir).expanduser().is_dir():
         raise UserError(f"--data-dir {data_dir} is not a folder; create it, or leave the option out")
@@ -86,13 +81,8 @@ def default_folder(data_dir=None):
 def prepared_folder(data_dir, name):
     """The folder of the highest prepared version of a dataset, or None.
 
-    Args:
-        data_dir: folder that holds `<name>/<version>` or `<name>/<config>/<version>`.
-        name: TFDS name.
-
-    Raises:
-        UserError: if there are versions, none of them with `dataset_info.json` and `features.json`, and for a name
-            without a config where several are prepared.
+    `data_dir` holds `<name>/<version>` or `<name>/<config>/<version>`. Raises `UserError` if there are versions, none
+    of them with `dataset_info.json` and `features.json`, and for a name without a config where several are prepared.
     """
     if not re.fullmatch(r"\w+(/\w[\w.-]*)?", name):
         return None
@@ -112,18 +102,14 @@ def prepared_folder(data_dir, name):
 def load_splits(choice, splits, builtin_examples=None, decoders=None, limits=None):
     """Loads the splits of a chosen dataset, downloading and preparing it first if that was the choice.
 
+    Returns a `tf.data.Dataset` by key, each of known cardinality and in the order of the files. Raises `UserError` if
+    the download fails or the prepared files are damaged.
+
     Args:
-        choice: what `choose` returned.
         splits: names of splits by key, such as `{"train": "train", "test": "validation"}`.
         builtin_examples: for built-in data, a function from split string to `tf.data.Dataset`.
         decoders: as in `tfds.load`; `only("file_name")` reads one feature and decodes no image.
         limits: of a prepared dataset, how many examples to take of the beginning of a split, by key; 0 or none for all.
-
-    Returns:
-        A `tf.data.Dataset` by key, each of known cardinality and in the order of the files.
-
-    Raises:
-        UserError: if the download fails or the prepared files are damaged.
     """
     if choice.source == "builtin":
         return {key: builtin_examples(split) for key, split in splits.items()}
@@ -143,13 +129,8 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None, limits=Non
 def builder_of(choice, check=None):
     """TFDS's builder of a chosen dataset, which is downloaded and prepared first if that was the choice.
 
-    Args:
-        choice: what `choose` returned.
-        check: called with the dataset's features, before anything is downloaded; raises `UserError` for others than it
-            needs.
-
-    Raises:
-        UserError: if the download fails or the prepared files are damaged.
+    `check` is called with the dataset's features before anything is downloaded, and raises `UserError` for others than
+    it needs. A download that fails and damaged files are a `UserError` too.
     """
     import tensorflow_datasets as tfds
 
@@ -168,11 +149,8 @@ def builder_of(choice, check=None):
 def splits_of(info, name):
     """TFDS's names of a dataset's splits, by `train`, `test` and, where it is one of its own, `validation`.
 
-    The split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch.
-
-    Args:
-        info: TFDS's.
-        name: of the dataset, for the `UserError` about one that has no such splits.
+    The split `test` is what is scored, else `validation`; where there are both, `validation` chooses the epoch. A
+    dataset that has no such splits is a `UserError`, which calls it `name`.
     """
     known = list(info.splits)
     tested = next((split for split in ("test", "validation") if split in known), None)
@@ -192,16 +170,14 @@ def only(*features):
 def fingerprint(datasets, id_feature, choice):
     """Reads every example once and says what was read: two runs on the same data have the same fingerprint.
 
+    A file that is damaged, cut short or missing is a `UserError`.
+
     Args:
         datasets: `tf.data.Dataset` by key, best loaded with `decoders=only(id_feature)`, which is much faster.
         id_feature: scalar feature that tells examples apart, such as `"file_name"`; where there is none, `"label"`.
-        choice: where the datasets come from, for the error message.
 
     Returns:
         By key, `{"size": examples, "sha256": hash of the ids, one a line, in order}`.
-
-    Raises:
-        UserError: if a file is damaged, cut short or missing.
     """
     result = {}
     with naming_damage(choice):
@@ -219,9 +195,6 @@ def naming_damage(choice):
     """Turns what TensorFlow raises over a damaged file, wherever it is read, into a `UserError` that names its folder.
 
     `fingerprint` finds damaged records; an image that can't be decoded is met only when it is trained on or tested.
-
-    Args:
-        choice: where the data read inside the block comes from.
     """
     import tensorflow as tf
 

@@ -15,10 +15,7 @@ PROBE_SECONDS = 6
 
 
 def find_download(name):
-    """Looks a dataset up in the checksum tables that come with TFDS.
-
-    Args:
-        name: TFDS name, with or without a config (`"emnist/letters"`).
+    """Looks a TFDS name, with or without a config, up in the checksum tables that come with TFDS.
 
     Returns:
         `(url, size)`: address of its first file, and bytes of all its files; `(None, 0)` for a name not in the tables.
@@ -44,11 +41,8 @@ def host(url):
 def probe(url):
     """Asks a server for the header of a file, through the proxy that the environment sets, if any.
 
-    Name resolution has no timeout of its own, so the request runs in a thread that is left behind after
-    `PROBE_SECONDS`.
-
-    Returns:
-        An empty string if the file is there, else what went wrong, in a few words.
+    Returns an empty string if the file is there, else what went wrong, in a few words. Name resolution has no timeout
+    of its own, so the request runs in a thread that is left behind after `PROBE_SECONDS`.
     """
     problem = [f"no answer within {PROBE_SECONDS} s"]
 
@@ -72,13 +66,8 @@ def probe(url):
 def download_and_prepare(name, data_dir, check=None):
     """Lets TFDS download a dataset and prepare it in `data_dir`, with its progress bars.
 
-    Args:
-        name: of the dataset.
-        data_dir: the folder.
-        check: called with the dataset's features before that; raises `UserError` for others than are needed.
-
-    Raises:
-        UserError: if that fails, except for a full disk, which stays an `OSError`.
+    `check` is called with the dataset's features before that, and raises `UserError` for others than are needed. What
+    fails is a `UserError`, except for a full disk, which stays an `OSError`.
     """
     import tensorflow_datasets as tfds
 

@@ -11,16 +11,10 @@ from experiments.harness.running.errors import UserError
 
 
 def choose_folder(requested):
-    """The choice of a folder of one's own, or None where a dataset is asked for by name.
+    """The `Choice` of a folder of one's own, or None where a dataset is asked for by name.
 
-    Args:
-        requested: what was given to `--data`.
-
-    Returns:
-        A `Choice` whose `data_dir` is the folder, and whose name is `own-` and the folder's.
-
-    Raises:
-        UserError: for what looks like a path and is no folder.
+    Its `data_dir` is the folder, and its name is `own-` and the folder's. What looks like a path and is no folder is a
+    `UserError`.
     """
     path = Path(requested).expanduser()
     if path.is_dir():
@@ -41,8 +35,7 @@ def set_apart(items, count, random):
 def read_all(read, items):
     """Calls `read` with each item, several at a time, and returns the results in order.
 
-    Raises:
-        UserError: for the first item, in order, that can't be read.
+    Raises `UserError` for the first item, in order, that can't be read.
     """
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:

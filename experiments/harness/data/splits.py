@@ -12,17 +12,12 @@ VALIDATION = 0.1
 
 
 class Splits:
-    """Training, validation and test examples.
+    """Training, validation and test examples; the constructor takes the three datasets by name.
 
     Attributes:
-        name: of the dataset.
         train, validation, test: `tf.data.Dataset`, each of known size, in a fixed order.
         sizes: their sizes.
         fingerprint: JSON-like; tells other data apart.
-
-    Args:
-        name, fingerprint: see above.
-        splits: the three datasets by name.
     """
 
     def __init__(self, name, splits, fingerprint):
@@ -50,16 +45,14 @@ def limits(train_limit, test_limit):
 def load(choice, id_feature, held_out=VALIDATION, builtin=None, at_most=None, names=NAMES):
     """Loads a dataset, reads it once, and holds validation examples out where it has no split of them.
 
+    Returns `(splits, fingerprint)`, as `Splits` takes them.
+
     Args:
-        choice: a `datasets.Choice`.
         id_feature: as in `datasets.fingerprint`.
         held_out: validation examples, or their share.
         builtin: draws the examples of a split of built-in data; see `datasets.load_splits`.
         at_most: what `limits` returned, of data that is not built in.
         names: TFDS names of splits by `train`, `test` and maybe `validation`.
-
-    Returns:
-        `(splits, fingerprint)`, as `Splits` takes them.
     """
     loaded = ids = datasets.load_splits(choice, names, builtin, limits=at_most)
     if choice.source != "builtin":
@@ -78,18 +71,13 @@ def hold_out(loaded, held_out, count):
 
 
 def split_validation(count, validation, seed):
-    """Sets some of the examples aside for validation, at random.
+    """Sets some of `count` examples aside for validation, at random; raises `UserError` if that leaves none for either.
 
     Args:
-        count: number of examples.
         validation: number of examples to set aside, or, below 1, their share, which is one example at least.
-        seed: non-negative int.
 
     Returns:
         `(train_indices, validation_indices)`: sorted int64 arrays that together hold 0 to `count - 1` once each.
-
-    Raises:
-        UserError: if either would be empty.
     """
     size = max(1, round(count * validation)) if 0 < validation < 1 else int(validation)
     if not 0 < size < count:
@@ -104,12 +92,8 @@ def split_validation(count, validation, seed):
 def take(dataset, indices):
     """The examples at some positions of a dataset, in the dataset's order.
 
-    Args:
-        dataset: `tf.data.Dataset` of known cardinality, in a fixed order.
-        indices: positions, integers from 0 to the cardinality less 1.
-
-    Returns:
-        `tf.data.Dataset` of known cardinality.
+    The dataset is of known cardinality and in a fixed order; the result is of known cardinality, too. Positions are
+    integers from 0 on.
     """
     import tensorflow as tf
 

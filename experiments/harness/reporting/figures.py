@@ -26,8 +26,6 @@ def curves(histories, path, title, y, x=("images", "images seen"), styles=None, 
     Args:
         histories: `{label: [history, ...]}`, one history a seed, none for a label that only takes up its colour; a
             history maps column names to number sequences. NaN values are left out.
-        path: PNG to write.
-        title: of the figure.
         y: `{column: panel title}`, drawn left to right. Lines are labelled at their ends, in the last panel.
         x: column and axis label of the horizontal axis.
         styles: `{label: matplotlib line style}`; solid by default.
@@ -114,15 +112,12 @@ def _label_ends(axis, ends, gap=0.075):
 
 
 def tile_grid(rows, column_titles, row_titles, path, title="", legend=None, side=1.4):
-    """Draws a grid of images.
+    """Draws a grid of images; for the size of the file see `save_png`.
 
     Args:
         rows: lists of tiles. A tile is an image or `(image, caption)`; an image is uint8 in [0, 255] or float in [0, 1]
             of shape `(h, w, 3)`, or a bool mask `(h, w)`; None leaves a gap.
-        column_titles: one a column.
         row_titles: one a row; long lines are wrapped.
-        path: PNG to write, of at most 600 kB: reduced to 256 colours, then in size, where it would be larger.
-        title: of the figure.
         legend: `{label: (r, g, b)}` in [0, 255], beneath the grid.
         side: of a tile, in inches at 110 pixels an inch.
     """

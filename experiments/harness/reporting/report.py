@@ -49,15 +49,11 @@ def write_summary(results_dir, sections):
 
 
 def summary(results_dir, sections):
-    """The summary of all records under a folder, in Markdown.
+    """The summary of all records under a folder, at any depth, in Markdown.
 
     Args:
-        results_dir: folder that holds the records, at any depth.
         sections: `{experiment: function}` in the page's order. The functions are `Section.write`. Experiments that have
             records but no function are listed by folder.
-
-    Raises:
-        UserError: for a record that cannot be read; the message names it.
     """
     results_dir = Path(results_dir)
     groups = {name: [] for name in sections}
@@ -78,17 +74,13 @@ def _listing(records, results_dir):
 
 
 def read_records(results_dir):
-    """Reads every `record.json` under a folder.
+    """Reads every `record.json` under a folder, at any depth.
 
-    Args:
-        results_dir: folder to search, at any depth.
+    A file that is not a JSON object with an `experiment` is a `UserError` that names it.
 
     Returns:
         List of dictionaries sorted by folder, each with the key `folder` added: its path relative to `results_dir`,
         with forward slashes.
-
-    Raises:
-        UserError: for a file that is not a JSON object with an `experiment`; the message names it.
     """
     results_dir = Path(results_dir)
     records = []
@@ -118,16 +110,10 @@ def examples_seen(record):
 
 
 def read_history(path):
-    """Reads a `history.csv`.
-
-    Args:
-        path: CSV file with a header; cells are numbers, or empty.
+    """Reads a `history.csv`; one that can't be read, or holds other than numbers, is a `UserError` that names it.
 
     Returns:
         `{column: [float, ...]}`, one value a row, NaN for an empty cell.
-
-    Raises:
-        UserError: for a file that cannot be read or holds something else; the message names it.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -139,12 +125,7 @@ def read_history(path):
 
 
 def read_histories(variants, results_dir):
-    """The histories of a run's records, `{variant: [history, ...]}`; see `read_history`.
-
-    Args:
-        variants: `{variant: [the record of a seed, ...]}`, with `folder`.
-        results_dir: what their folders are relative to.
-    """
+    """The histories of `{variant: [the record of a seed, ...]}`, as `{variant: [history, ...]}`; see `read_history`."""
     return {
         variant: [read_history(Path(results_dir) / record["folder"] / "history.csv") for record in seeds]
         for variant, seeds in variants.items()
@@ -168,14 +149,8 @@ def require(records, paths):
 
 
 def spread(values):
-    """How far values of several seeds lie apart: half the range of two, the sample standard deviation of more.
-
-    Args:
-        values: sequence of numbers.
-
-    Returns:
-        Float, or None for fewer than two values.
-    """
+    """How far values of seeds lie apart: half the range of two, the sample standard deviation of more, None for
+    fewer."""
     if len(values) < 2:
         return None
     return abs(values[0] - values[1]) / 2 if len(values) == 2 else statistics.stdev(values)
@@ -184,9 +159,7 @@ def spread(values):
 def mean_and_spread(values, digits=3):
     """Formats the mean over seeds with its spread: `0.812 ± 0.004`; a single value stands alone.
 
-    Args:
-        values: numbers, one a seed, or None where a seed has none; then so does the result.
-        digits: decimals.
+    Where there is no value, or a seed has None, the result is a dash.
     """
     values = list(values)
     if not values or None in values:
@@ -213,11 +186,9 @@ def spread_note(counts):
 
 
 def table(header, rows, left=1):
-    """Formats a Markdown table.
+    """Formats a Markdown table; a cell of None shows as a dash.
 
     Args:
-        header: column titles.
-        rows: sequences of cells, as many as titles; `None` shows as a dash.
         left: which columns are aligned left, their titles or how many leading ones; the others are aligned right, as
             numbers are.
     """
@@ -230,12 +201,8 @@ def table(header, rows, left=1):
 def told_apart(records, describe):
     """Collects what records say of a fact on which they may differ.
 
-    Args:
-        records: records with a `variant`.
-        describe: function of a record; a JSON value, None where the record does not say.
-
-    Returns:
-        List of `(value, variants)`, one pair a distinct value; the names of variants are set as code.
+    `describe` maps a record to a JSON value, or to None where the record does not say. The result is a list of pairs
+    `(value, variants)`, one a distinct value; the names of variants are set as code.
     """
     found = {}
     for record in records:
@@ -282,7 +249,6 @@ def picture(results_dir, path, alt, caption):
     """Markdown of a picture with a caption beneath, or an empty string where the file does not exist.
 
     Args:
-        results_dir: folder of the page.
         path: the picture, relative to `results_dir`, with forward slashes.
         alt: what the picture shows, for those who do not see it.
         caption: one line of Markdown without asterisks or underscores of its own.

@@ -12,8 +12,7 @@ def section(records, results_dir, introduction, required, write_run, datasets=()
     """A section with one part a dataset, in it one a run.
 
     Args:
-        records: records of the experiment, with `folder`.
-        results_dir: folder of the summary, which holds the runs' pictures.
+        records, results_dir: as of `report.Section.write`.
         introduction: Markdown that opens with the section's heading.
         required: dotted paths that every record must have.
         write_run: maps `(records, folder, results_dir)` of a run to pieces of Markdown.
@@ -60,13 +59,12 @@ def by_variant(records, key):
 
 
 def rows(variants, columns, first="model"):
-    """Rows of a table, one a model, as `table` takes them.
+    """Rows of a table, one a model, as `table` takes them; `first` is the title of the first column.
 
     Args:
         variants: `{variant: [the record of a seed, ...]}`.
         columns: by title, a dotted path whose numbers are averaged over seeds; a tuple of it with decimals and a scale,
             as `report.over_seeds` takes them; or a function from the seeds' records to a cell.
-        first: title of the first column.
     """
 
     def cell(seeds, column):
@@ -119,10 +117,8 @@ def short(table, records, what, commands):
 def facts(records, describe):
     """What records were computed on and how, as a list; a fact on which they differ names the variants.
 
-    Args:
-        records: records with a `variant` and a `seed`.
-        describe: `{title: function}`; a function of a record returns text, None where the record does not say. Hardware
-            and software are added.
+    `describe` is `{title: function}`; a function of a record returns text, None where the record does not say. Hardware
+    and software are added.
     """
     seeds = sorted({record["seed"] for record in records})
     lines = [f"- Seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}."]
@@ -163,7 +159,6 @@ def links(results_dir, before, found, between="; "):
     """A sentence of links to those of the files that exist; empty where there is none.
 
     Args:
-        results_dir: folder of the page.
         before: the words before them.
         found: pairs of text and path, relative to `results_dir`.
     """

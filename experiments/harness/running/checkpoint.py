@@ -58,12 +58,9 @@ class Progress:
 
 
 class Checkpoint:
-    """The whole state of a training in one file.
+    """The whole state of a training in one file, an `.npz`.
 
-    Args:
-        path: the file, `.npz`.
-        model: a compiled and built `keras.Model`.
-        configuration: JSON-like; a checkpoint of another configuration is never resumed.
+    The model is compiled and built. The configuration is JSON-like; a checkpoint of another one is never resumed.
     """
 
     def __init__(self, path, model, configuration):
@@ -95,13 +92,9 @@ class Checkpoint:
         self._cost = self._saved - started
 
     def restore(self):
-        """Loads the file into the model.
+        """Loads the file into the model and returns its `Progress`; a damaged file is a `UserError` that names it.
 
-        Returns:
-            Its `Progress`; a fresh one where there is no file, or one of another configuration.
-
-        Raises:
-            UserError: for a damaged file; the message names it.
+        Where there is no file, or one of another configuration, the `Progress` is a fresh one.
         """
         if not self.path.exists():
             return Progress()

@@ -33,12 +33,9 @@ class Clock:
         print(f"{label} | epoch {epoch} | step {step}/{steps}", end="\r" if terminal else "\n", flush=True)
 
     def epoch(self, label, progress, epochs, costs=None):
-        """Prints a line for the last finished epoch.
+        """Prints a line for the last finished epoch, of `epochs` in all.
 
-        Args:
-            progress: a `checkpoint.Progress`.
-            epochs: how many in all.
-            costs: what an image costs in each of them, relative to one another; by default, the same.
+        `costs` are what an image costs in each of them, relative to one another; by default, the same.
         """
         row, done = progress.history[-1], progress.epochs_done
         costs = costs or [1.0] * epochs

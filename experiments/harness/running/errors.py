@@ -12,14 +12,8 @@ class UserError(Exception):
 def run_main(main, resumes=False):
     """Calls a script's `main()` and turns the failures a user can mend into one line on stderr and an exit status.
 
-    `UserError` and a full disk exit with status 2, Ctrl-C with 130. Any other exception goes on as it is.
-
-    Args:
-        main: function without arguments.
-        resumes: whether the same command goes on where it was interrupted.
-
-    Returns:
-        What `main` returns.
+    `UserError` and a full disk exit with status 2, Ctrl-C with 130. Any other exception goes on as it is, and what
+    `main` returns is returned. `resumes` says whether the same command goes on where it was interrupted.
     """
     try:
         return main()

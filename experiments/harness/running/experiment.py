@@ -98,7 +98,7 @@ class Experiment:
         """Adds to a model's new file of weights what it should remember."""
 
     def wrap_up(self):
-        """What comes after all models: pictures that compare them, the summary."""
+        """What comes after all models, such as pictures that compare them."""
         raise NotImplementedError
 
     def picture_title(self, label=""):
@@ -131,9 +131,8 @@ class Experiment:
     def run(self, force=False, after_model=None):
         """Trains what is left, then wraps up; returns the exit code, 1 where a model diverged.
 
-        Args:
-            force: train again what is finished.
-            after_model: called, without arguments, after each model's record but the last.
+        With `force` it trains again what is finished. `after_model` is called, without arguments, after each model's
+        record but the last.
         """
         diverged = []
         with runs.lock(self.folder), datasets.naming_damage(self.choice):

@@ -87,12 +87,9 @@ class Hardware:
         return examples.take(count - count % self.replicas), batch_size
 
     def check_shares(self, model, batch_size, examples):
-        """Raises `UserError` where the devices can't share training batches evenly.
+        """Raises `UserError`, which names the model, where the devices can't share training batches evenly.
 
-        Args:
-            model: its name, for the message.
-            batch_size: as it was asked for.
-            examples: how many there are to train on; where they are fewer than a batch, all are one batch.
+        Where there are fewer examples to train on than a batch has, all are one batch.
         """
         batch = min(batch_size, examples)
         if batch % self.replicas:
@@ -110,8 +107,7 @@ class Hardware:
 def choose_backend():
     """Keras's backend, which `KERAS_BACKEND` alone chooses: a `keras.json` would be read too late to act on.
 
-    Raises:
-        UserError: for one that is not in `BACKENDS`, or is not installed.
+    Raises `UserError` for one that is not in `BACKENDS`, or is not installed.
     """
     backend = os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS:
@@ -125,12 +121,8 @@ def choose_backend():
 def import_tensorflow(onednn=True):
     """Imports TensorFlow and Keras (8 to 13 s), and keeps their chatter off the terminal unless the import fails.
 
-    Args:
-        onednn: whether to turn oneDNN's kernels on where the environment does not say; else TensorFlow decides alone,
-            whatever the environment says.
-
-    Raises:
-        UserError: where it is not installed, and as `choose_backend`.
+    With `onednn`, oneDNN's kernels are on where the environment does not say; without it, TensorFlow decides alone,
+    whatever the environment says. Raises `UserError` where it is not installed, and as `choose_backend`.
     """
     backend = choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -170,12 +162,9 @@ def decide(precision="auto", strategy="none"):
 
     Args:
         precision: a name in `PRECISIONS`; `"auto"` is mixed precision where the hardware is faster in it:
-            `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs that gain from it, `mixed_float16` on
-            older GPUs from 7.0, `float32` elsewhere.
+            `mixed_bfloat16` on GPUs from compute capability 8.0 and on CPUs that gain from it, `mixed_float16` on older
+            GPUs from 7.0, `float32` elsewhere.
         strategy: a name in `STRATEGIES`.
-
-    Raises:
-        UserError: for a Keras backend that is not in `BACKENDS`.
     """
     import keras
 

@@ -5,12 +5,9 @@ import difflib
 
 
 class Parser(argparse.ArgumentParser):
-    """Shows a script's docstring as it stands, and says in one line what is wrong with an option.
+    """Shows a script's docstring, `doc`, as it stands, and says in one line what is wrong with an option.
 
     Abbreviated options are mistakes: they would end up in records.
-
-    Args:
-        doc: the script's docstring.
     """
 
     def __init__(self, doc):

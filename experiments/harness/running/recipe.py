@@ -69,10 +69,8 @@ def given(args, recipe):
 def check_all(make, models, hparams=None):
     """Refuses, before anything slow happens, models that no recipe can be made for.
 
-    Args:
-        make: makes the recipe of a model; its `ValueError`s become `UserError`s.
-        models: their names.
-        hparams: the file that may be to blame.
+    `make` makes the recipe of a model by its name; its `ValueError`s become `UserError`s. Those name the file
+    `hparams`, which may be to blame.
     """
     for model in models:
         try:
@@ -87,18 +85,13 @@ def pick_preset(requested, device):
 
 
 def read_hparams(path, recipe, extra=None, without=()):
-    """Reads a JSON object of recipe fields, such as a search's `best.json`.
+    """Reads a JSON object of recipe fields, such as a search's `best.json`: a dictionary, in which lists become tuples.
+
+    Raises `UserError` for a file that can't be read or is no JSON object, an unknown key, and a value of a wrong type.
 
     Args:
-        path: the file.
         recipe: a dataclass whose fields are allowed, and `without`, which of them are not.
         extra: `{name: type}` of further keys that are allowed.
-
-    Returns:
-        Dictionary of field name to value; lists become tuples where the field is one.
-
-    Raises:
-        UserError: for a file that cannot be read, is no JSON object, or has an unknown key or a value of a wrong type.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))

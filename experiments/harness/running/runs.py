@@ -71,7 +71,6 @@ def choose_run_folder(parent, preset, is_plain, shared, models):
 
     Args:
         parent: `<results>/<experiment>/<dataset>`.
-        preset: the preset's name.
         is_plain: whether all options are the preset's own.
         shared: JSON-like dictionary: what all models of the run have in common, data fingerprint included.
         models: the models asked for, `{(variant, seed): configuration}`.

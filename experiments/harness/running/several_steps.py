@@ -29,12 +29,7 @@ def steps_per_call(data):
 
 
 class SeveralSteps:
-    """One model's compiled training steps.
-
-    Args:
-        model: compiled and built, its optimizer too.
-        steps: optimizer steps a call; 1 by default.
-    """
+    """One model's compiled training steps, `steps` a call; the model is compiled and built, its optimizer too."""
 
     def __init__(self, model, steps=1):
         self.model, self.steps = model, steps
@@ -42,14 +37,11 @@ class SeveralSteps:
         self._several = jax.jit(lambda state, stack: lax.scan(self._step, state, stack), donate_argnums=0)
 
     def epoch(self, batches, on_loss=None):
-        """Trains on the batches of an epoch, in their order.
+        """Trains on the batches of an epoch, in their order; returns the epoch's metrics, floats by name.
 
         Args:
             batches: a `tf.data.Dataset` of what `model.train_step` takes.
             on_loss: called with the number of steps done and the mean loss so far, after each call.
-
-        Returns:
-            The metrics of the epoch, floats by name.
         """
         return self.run(self.stacks(batches.as_numpy_iterator()), on_loss)
 

@@ -20,8 +20,6 @@ def add_run_options(parser, presets, results, data_dir=DATA_DIR, strategy=True):
     """Adds the options of a script that trains models.
 
     Args:
-        parser: a `Parser`.
-        presets: names of presets.
         results: the default folder of all results.
         data_dir: help of `--data-dir`.
         strategy: whether several devices can share a batch.
@@ -57,15 +55,8 @@ def pick_models(requested, known, dataset):
 def start(choice, args):
     """Checks the results folder, says where the data comes from, starts TensorFlow and decides about the hardware.
 
-    Args:
-        choice: the dataset, a `datasets.Choice`.
-        args: the script's options: `results`, `dry_run`, `precision` and, where it has one, `strategy`.
-
-    Returns:
-        The `hardware.Hardware`; None where there is nothing more to do: a dry run does not download data.
-
-    Raises:
-        UserError: where files can't be written into the results folder.
+    Returns the `hardware.Hardware`; None where there is nothing more to do: a dry run does not download data. Of the
+    script's options it reads `results`, `dry_run`, `precision` and, where there is one, `strategy`.
     """
     if not args.dry_run:
         runs.check_writable(args.results)

@@ -22,23 +22,19 @@ class TrainingDiverged(Exception):
 def train(
     model, data, validation, epochs, checkpoint, monitor="iou", mode="max", on_epoch=None, on_step=None, unit="images"
 ):
-    """Trains a compiled, built model and leaves it with its best weights on validation.
+    """Trains a compiled, built model, leaves it with its best weights on validation, and returns the `Progress`.
 
     Args:
         model: compiled with its loss, its metrics and an optimizer. With the optimizer's `use_ema=True`, the averaged
             weights are validated and kept as the best, while training goes on with its own.
         data: has `epoch(number)`, a dataset of the batches of that epoch, a function of its number alone; `steps` and
             `batch_size`, or, where batches differ in size, `examples`, the number of all in an epoch.
-        validation: a dataset.
         epochs: how many in all, those of earlier sessions included.
         checkpoint: a `Checkpoint`; an interrupted training goes on from it.
         monitor: the validation metric that chooses the best epoch, and `mode` (`"max"` or `"min"`) which way.
         on_epoch: called with the `Progress` after each epoch.
         on_step: called with the epoch (from 1), the step in it (from 1) and the steps of an epoch.
         unit: what the examples are, a column of the history.
-
-    Returns:
-        The `Progress`.
 
     Raises:
         TrainingDiverged: when the loss is NaN or infinite; the checkpoint before it stays.
@@ -150,10 +146,7 @@ def save_model(model, path, finish=None):
     """Saves a model atomically without its optimizer and loss: at a third of the size. A Functional model then loads
     without anything of this project.
 
-    Args:
-        model: a `keras.Model`.
-        path: the file.
-        finish: called with the path of the file before it is in its place, to add to it.
+    `finish` is called with the path of the file before it is in its place, to add to it.
     """
     if hasattr(model, "inputs"):  # Functional
         bare = keras.Model(model.input, model.output, name=model.name)  # the same layers, not compiled
