@@ -5,7 +5,7 @@ Images and wrong labels are drawn at random with a fixed seed, never picked by h
 
 import numpy as np
 
-from experiments.cvaes import image_grids, plots
+from experiments.cvaes import figures, image_grids
 from tfcvae.evaluate import relative_means, wrong_labels
 
 SEED = 0
@@ -16,7 +16,7 @@ PAIRS = 3
 LATENTS = 2000
 
 
-def draw_gallery(model, data, readers, record, folder, title):
+def draw_all(model, data, readers, record, folder, title):
     """Draws every picture of a model into its folder, the learning curves apart.
 
     Args:
@@ -54,7 +54,7 @@ def draw_gallery(model, data, readers, record, folder, title):
     )  # fmt: skip
 
     some = rng.permutation(len(images))[:LATENTS]
-    plots.draw_latents(
+    figures.draw_latents(
         relative_means(model, images[some], labels[some]), labels[some], names, folder / "latents.png",
         f"Latent means of {len(some):,} test images: {title}",
         f"The two directions of largest variance. {what_latents_show(model)}",
@@ -86,7 +86,7 @@ def sweep_labels(model, images, labels):
 
 
 def draw_wrong_labels(model, data, readers, record, folder, title):
-    """Draws the 25 test images that are sent in with a wrong label; arguments as for `draw_gallery`.
+    """Draws the 25 test images that are sent in with a wrong label; arguments as for `draw_all`.
 
     The inputs are shown as the dataset has them; where the likelihood binarises, the model is fed their black-and-white
     draw, and the caption says so.

@@ -7,8 +7,8 @@ import keras
 from experiments.cvaes import included
 from experiments.cvaes import scores as cvae_scores
 from experiments.cvaes.classifiers import FeatureNetworks, Judges, Panel
-from experiments.cvaes.pictures import draw_gallery, draw_wrong_labels
-from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.figures import draw_pictures
+from experiments.cvaes.pictures import draw_all, draw_wrong_labels
 from experiments.cvaes.recipes import MODELS, make_recipe
 from experiments.cvaes.training import LabelledImages, build_model
 from experiments.harness.data import datasets
@@ -99,7 +99,7 @@ class Run(Experiment):
         scores = cvae_scores.score(model, self.data, self.recipes[variant], self.panel)
         scores |= {"judge": self.panel.record(), "class_names": self.data.class_names}
         scores |= {"features": self.feature_facts} if self.recipes[variant].uses_features else {}
-        draw_gallery(model, self.data, self.panel.readers, scores, folder, self.picture_title(label))
+        draw_all(model, self.data, self.panel.readers, scores, folder, self.picture_title(label))
         print(f"{label}: {cvae_scores.one_line(scores['test'], scores['judge']['accuracy'])}", flush=True)
         return scores
 

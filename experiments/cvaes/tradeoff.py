@@ -34,7 +34,7 @@ def trade_off(records):
     """How far each model of a run obeys a wrong label and what that costs, on validation images, means over seeds.
 
     Returns:
-        What `cvaes.plots.draw_tradeoff` draws, by `relabel_a`, the highest first; empty for fewer than two models
+        What `cvaes.figures.draw_tradeoff` draws, by `relabel_a`, the highest first; empty for fewer than two models
         with these scores.
     """
     points, scores = [], {"relabel_a": "a.accuracy", "relabel_b": "b.accuracy"}

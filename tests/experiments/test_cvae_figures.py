@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.cvaes import figures as cvae_figures
 from experiments.cvaes import image_grids as cvae_grids
-from experiments.cvaes import plots as cvae_plots
 from experiments.harness.reporting import figures
 
 DIGITS = list("0123456789")
@@ -177,7 +177,7 @@ def history(loss_factor=1.0):
 
 
 def test_curves_show_the_later_part(drawn):
-    cvae_plots.draw_curves(history(), "unused.png", "Curves")
+    cvae_figures.draw_curves(history(), "unused.png", "Curves")
     panels = drawn[0].axes
     assert [axis.get_title(loc="left").split(",")[0] for axis in panels] == ["Negative ELBO", "Reconstruction", "KL"]
     # the first of ten epochs lies before a fifth of the training; of the second on, training and validation are shown
@@ -191,7 +191,7 @@ def test_curves_show_the_later_part(drawn):
 
 
 def test_curves_show_the_loss_where_it_differs(drawn):
-    cvae_plots.draw_curves(history(2.0), "unused.png", "Curves")
+    cvae_figures.draw_curves(history(2.0), "unused.png", "Curves")
     panels = drawn[0].axes
     assert len(panels) == 4 and panels[0].get_title(loc="left").startswith("Loss")
     np.testing.assert_allclose(panels[0].lines[1].get_ydata()[-1], 160)
@@ -200,7 +200,7 @@ def test_curves_show_the_loss_where_it_differs(drawn):
 
 def test_curves_of_short_trainings_count_in_thousands_and_those_of_an_energy_say_so(drawn):
     short = history() | {"images": [100 * n for n in range(1, 11)]}
-    cvae_plots.draw_curves(short, "unused.png", "Curves", energy=True)
+    cvae_figures.draw_curves(short, "unused.png", "Curves", energy=True)
     first, second, _ = drawn[0].axes
     assert [axis.get_title(loc="left") for axis in (first, second)] == ["Energy and KL", "Energy of the reconstruction"]
     assert first.get_xlabel() == "thousand images seen" and first.lines[0].get_xdata()[-1] == pytest.approx(1)
@@ -210,7 +210,7 @@ def test_principal_components_are_the_directions_of_largest_variance():
     random = np.random.default_rng(0)
     latent = random.normal(size=(500, 2)) * [5, 2]
     turn = np.linalg.qr(random.normal(size=(6, 6)))[0][:2]
-    points, shares = cvae_plots.principal_components(latent @ turn + 7)
+    points, shares = cvae_figures.principal_components(latent @ turn + 7)
     centred = latent - latent.mean(axis=0)
     assert shares.sum() == pytest.approx(1)
     assert shares[0] == pytest.approx(np.linalg.eigvalsh(centred.T @ centred)[1] / np.square(centred).sum())
@@ -220,7 +220,7 @@ def test_principal_components_are_the_directions_of_largest_variance():
 
 @pytest.mark.parametrize("shape", [(1,), (2, 2, 3)])
 def test_principal_components_of_any_latent(shape):
-    points, shares = cvae_plots.principal_components(np.ones((4, *shape)).reshape(4, -1))
+    points, shares = cvae_figures.principal_components(np.ones((4, *shape)).reshape(4, -1))
     assert points.shape == (4, 2) and not points.any() and not shares.any()
 
 
@@ -228,13 +228,13 @@ def test_latents_show_every_class_that_is_there(drawn):
     random = np.random.default_rng(0)
     classes = np.repeat([0, 3, 9], 30)
     means = random.normal(size=(90, 4, 4, 2)) * 0.01 + classes[:, None, None, None]
-    cvae_plots.draw_latents(means, classes, DIGITS, "unused.png", "Latents", "A caption.")
+    cvae_figures.draw_latents(means, classes, DIGITS, "unused.png", "Latents", "A caption.")
     axis = drawn[0].axes[0]
     assert "99" in axis.get_xlabel() or "100" in axis.get_xlabel()
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["0", "3", "9"]
     medians = np.array([line.get_xydata()[0] for line in axis.lines])
     assert abs(medians[2, 0] - medians[0, 0]) == pytest.approx(3 * abs(medians[1, 0] - medians[0, 0]), rel=0.01)
-    assert [line.get_color() for line in axis.lines] == [cvae_plots.CLASS_COLOURS[n] for n in (0, 3, 9)]
+    assert [line.get_color() for line in axis.lines] == [cvae_figures.CLASS_COLOURS[n] for n in (0, 3, 9)]
 
 
 def point(name, a, b, retention, milliseconds, images=450_000):
@@ -257,7 +257,7 @@ def legend(figure):
 
 
 def test_tradeoff_marks_points_names_and_goals(drawn):
-    cvae_plots.draw_tradeoff(POINTS, "unused.png", "Trade-off")
+    cvae_figures.draw_tradeoff(POINTS, "unused.png", "Trade-off")
     left, right = drawn[0].axes
     dots = {tuple(np.round(line.get_xydata()[0], 3)): line for line in left.lines if len(line.get_xdata()) == 1}
     assert {(0.92, 0.91), (0.80, 0.81), (0.02, 1.0), (0.03, 0.9)} <= dots.keys() and len(dots) == 16
@@ -270,5 +270,5 @@ def test_tradeoff_marks_points_names_and_goals(drawn):
 
 
 def test_tradeoff_names_the_images_seen_where_they_differ(drawn):
-    cvae_plots.draw_tradeoff([POINTS[0], POINTS[1] | {"images_seen": 1_600_000}], "unused.png", "Trade-off")
+    cvae_figures.draw_tradeoff([POINTS[0], POINTS[1] | {"images_seen": 1_600_000}], "unused.png", "Trade-off")
     assert legend(drawn[0])[:2] == ["control, 450,000 images (chosen)", "density, 1,600,000 images"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.cvaes.plots import draw_pictures
+from experiments.cvaes.figures import draw_pictures
 from experiments.cvaes.report import short_table
 from experiments.harness.reporting import report
 from experiments.harness.running.errors import UserError
