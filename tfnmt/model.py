@@ -152,8 +152,7 @@ class Transformer(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of a batch, the mean of the smoothed cross-entropy over its real tokens; updates the metrics."""
-        smoothed, plain, real = token_losses(y, y_pred, self.label_smoothing)
-        right = ops.cast(ops.cast(ops.argmax(y_pred, axis=-1), y.dtype) == y, "float32")
+        smoothed, plain, right, real = token_losses(y, y_pred, self.label_smoothing)
         for name, values in (("loss", smoothed), ("cross_entropy", plain), ("accuracy", right)):
             self.trackers[name].update_state(values, sample_weight=real)
         return ops.sum(smoothed) / ops.maximum(ops.sum(real), 1.0)

@@ -85,7 +85,7 @@ def test_loss_and_metrics_count_real_tokens(model):
     model.reset_metrics()
     found = model.evaluate(INPUTS, LABELS, batch_size=1, verbose=0, return_dict=True)
     logits = np.array(model(INPUTS))
-    smoothed, plain, real = map(np.array, token_losses(LABELS, logits, 0.1))
+    smoothed, plain, _, real = map(np.array, token_losses(LABELS, logits, 0.1))
     right = (logits.argmax(-1) == LABELS) & (LABELS != PAD)
     expected = {"loss": smoothed, "cross_entropy": plain, "accuracy": right}
     assert found == pytest.approx({name: values.sum() / 6 for name, values in expected.items()}, rel=1e-4)
