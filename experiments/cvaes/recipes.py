@@ -61,7 +61,9 @@ class Recipe:
     )
     adversary_weight: float = setting(0.0, "of the adversary; 0 trains none", option=True)
     adversary: str = setting("base", "size of the adversary", names=ADVERSARIES)
-    average: float = setting(0.0, "momentum of averaged weights; 0 for none", most=0.9999, option=True)
+    average: float = setting(
+        0.0, "momentum of averaged weights, less in a short training; 0 for none", most=0.9999, option=True
+    )
     beta_1: float = setting(0.9, "of Adam", most=0.9999)
     beta_2: float = setting(0.999, "of Adam", most=0.9999)
     batch_size: int = setting(128, "images a step, over all devices", 1, option=True)
@@ -98,7 +100,7 @@ class Recipe:
         return self.likelihood == "features" or bool(self.classifier_weight)
 
     def epochs_for(self, train_images):
-        """Epochs that make up the budget for a training set of this size; at least one, at most `MOST_EPOCHS`."""
+        """Epochs that make up the budget for a training set of this size: one to `MOST_EPOCHS`."""
         return self.epochs or min(MOST_EPOCHS, max(1, round(self.images / train_images)))
 
     def record(self):

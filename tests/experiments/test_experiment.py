@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from experiments.harness.data.datasets import Choice
+from experiments.harness.reporting import report
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
-from experiments.harness.running.experiment import Experiment, Training
+from experiments.harness.running.experiment import Experiment, Training, beside
 from experiments.harness.running.hardware import Hardware
 from tests.experiments.sessions import files
 
@@ -145,6 +146,12 @@ def test_a_record_says_all(finished):
         "versions": runs.versions(),
         "hardware": MACHINE.record(),
     }
+
+
+def test_what_else_keeps_the_machine_busy_is_told(monkeypatch):
+    assert beside() == {}
+    monkeypatch.setenv("BESIDE", "a search")
+    assert report.hardware({"hardware": MACHINE.record() | beside()}).endswith(", beside a search")
 
 
 # What is left

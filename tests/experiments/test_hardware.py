@@ -93,7 +93,8 @@ def test_one_line_and_a_record_say_the_decision(machine):
     machine(PLAIN_X86, [(8, 6), (8, 6)])
     decision = hardware.decide()
     assert str(decision) == (f"GPU 2 x Tesla, {decision.cores} cores; mixed_bfloat16 (compute capability 8.6); XLA on")
-    assert decision.record() == vars(decision)
+    assert decision.record() == vars(decision) and decision.reason == "compute capability 8.6"
+    assert (decision.gpus, decision.strategy, decision.replicas, decision.backend) == (2, "none", 1, "tensorflow")
     assert decision.settings() == {"precision": "mixed_bfloat16"}
 
 

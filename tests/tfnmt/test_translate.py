@@ -8,7 +8,7 @@ from tfnmt.batches import Pairs
 from tfnmt.cleaning import clean_french
 from tfnmt.model import Transformer
 from tfnmt.tokenizer import Tokenizer
-from tfnmt.translate import Translator
+from tfnmt.translate import Translator, attention_map
 
 PAIRS = {
     "Two dogs run.": "Deux chiens courent.",
@@ -77,3 +77,11 @@ def test_long_text_is_cut_where_sentences_end(learned):
 def test_bad_beam(learned):
     with pytest.raises(ValueError, match="beam must be at least 1"):
         Translator(*learned, beam=0)
+
+
+def test_the_attention_map_has_a_row_a_french_piece(learned):
+    columns, rows, weights = attention_map(*learned, "Two  dogs run.", FRENCH[0])
+    assert [side[-1] for side in (columns, rows)] == ["<end>"] * 2
+    assert ["".join(side[:-1]).strip() for side in (columns, rows)] == ["Two dogs run.", FRENCH[0]]
+    assert weights.shape == (len(rows), len(columns))
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
