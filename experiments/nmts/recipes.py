@@ -56,7 +56,7 @@ class Recipe:
 
 ASSIGNMENT = Recipe(dropout=0.1, batch_tokens=2048, learning_rate=8e-4)
 SMALL = Recipe(layers=3, width=256, heads=4, feed_forward=384)
-TINY = Recipe(layers=4, width=128, heads=4, feed_forward=256, epochs=30, learning_rate=3e-3)
+TINY = Recipe(layers=4, width=128, heads=4, feed_forward=256, epochs=25, learning_rate=3e-3)
 """For corpora as small as Multi30k, with the sizes of Wu et al. 2021, "Good for Misconceived Reasons"."""
 DIGITS = replace(
     SMALL,
