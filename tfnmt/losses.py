@@ -18,8 +18,8 @@ def token_losses(labels, logits, smoothing=0.1):
 
     Returns:
         `(smoothed, plain, right, real)`, float32 `(batch, length)`: the smoothed loss, the cross-entropy, 1 where no
-        word has a larger logit than the right one, and 1 where a token is real, 0 where it is padding; there, all are
-        0.
+        word has a larger logit than the right one and some have a smaller one, and 1 where a token is real, 0 where it
+        is padding; there, all are 0.
     """
     real = ops.cast(labels != PAD, "float32")
     smoothed, plain, right = ops.unstack(_cross_entropies(labels, ops.cast(logits, "float32"), smoothing), 3)
@@ -30,9 +30,9 @@ def _cross_entropies(labels, logits, smoothing):
     """The smoothed and the plain cross-entropy of all tokens, and whether each is ranked first, float32
     `(3, batch, length)`.
 
-    Gradients are in closed form: softmax less target, which differs from one number at the right word alone. Composed
-    of elementwise operations, which each read and write logits of the whole vocabulary, forward and backward take much
-    longer on CPUs; so does `ops.argmax`.
+    Gradients are in closed form: softmax less target, and the target is the same for all words but the right one.
+    Composed of elementwise operations, which each read and write logits of the whole vocabulary, forward and backward
+    take much longer on CPUs; so does `ops.argmax`.
     """
     words, labels = logits.shape[-1], ops.cast(labels, "int32")
     of_labels = ops.expand_dims(labels, -1)
@@ -45,7 +45,7 @@ def _cross_entropies(labels, logits, smoothing):
         right = ops.take_along_axis(logits, of_labels, axis=-1)
         plain = ops.log(total) + largest - right
         smoothed = plain + smoothing * (right - ops.mean(logits, axis=-1, keepdims=True))
-        first = ops.cast(right >= largest, logits.dtype)
+        first = ops.cast((right >= largest) & (total < words), logits.dtype)  # none is where all words are alike
 
         def gradient(upstream):
             of_smoothed, of_plain, _ = ops.unstack(ops.expand_dims(upstream, -1), 3)

@@ -36,6 +36,11 @@ def test_the_gradient_is_softmax_less_target(smoothing):
     np.testing.assert_allclose(tape.gradient(total, logits), expected, atol=1e-6)
 
 
+def test_a_model_to_which_all_words_are_alike_ranks_none_first():
+    for logit in (0.0, 0.1, -7.3):
+        assert not np.any(token_losses(LABELS, np.full_like(LOGITS, logit))[2])
+
+
 def test_least_loss_is_reached_by_the_smoothed_target():
     target = 0.9 * np.eye(6)[[[4]]] + 0.1 / 6
     smoothed, *_ = token_losses(np.array([[4]]), np.log(target).astype("float32"), 0.1)
