@@ -169,8 +169,6 @@ def decide(precision="auto", strategy="none"):
     import keras
 
     backend = keras.backend.backend()
-    if backend not in BACKENDS:
-        raise UserError(f"KERAS_BACKEND must be one of {', '.join(BACKENDS)} for this script. Received: {backend}")
     gpus = find_gpus(backend)
     if precision != "auto":
         policy, reason = precision, "as asked"
