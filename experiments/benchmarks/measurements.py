@@ -124,6 +124,6 @@ def _product(side, dtype, backend):
         left, right = (jax.random.normal(jax.random.key(seed), (side, side), dtype) for seed in range(2))
         multiply = jax.jit(jax.numpy.matmul)
         return lambda: multiply(left, right).block_until_ready()
-    left, right = (tf.random.stateless_normal((side, side), (0, seed), tf.as_dtype(dtype)) for seed in range(2))
+    left, right = (tf.random.stateless_normal((side, side), (0, seed), dtype=dtype) for seed in range(2))
     multiply = tf.function(lambda: tf.matmul(left, right))
     return lambda: multiply()[0, 0].numpy()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments.benchmarks import buckets, decoding, networks
+from experiments.benchmarks import buckets, decoding, measurements, networks
 from experiments.benchmarks.kernels import kernel_shares, kind_of
 from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
@@ -132,6 +132,15 @@ def test_a_plain_program_is_timed_by_whole_steps(programs):
     images = (int(plain.model.optimizer.iterations) - before) * workload.batch_size
     assert images and elapsed >= 0.1
     assert 0.1 <= images / rate_of_images <= elapsed
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_ceiling_is_a_matrix_product_in_the_policys_compute_dtype(monkeypatch, policy):
+    monkeypatch.setattr(measurements, "PRODUCT_SIDES", {"CPU": (8, 256), "GPU": (8, 256)})
+    monkeypatch.setattr(measurements, "TRIAL_SECONDS", 0.05)
+    service = measurements.MachineService()
+    assert service.prepare_product(policy) == {"side": 256, "dtype": policy.removeprefix("mixed_")}
+    assert service.product(policy, 0.05) > 2 * 256**3  # more than one a second
 
 
 def test_the_peer_trains_the_same_network():
