@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from tfcvae.prediction import predict
 from tfcvae.registry import choose
 
 FEATURE_NETWORKS = {"tiny": (8, 16), "small": (16, 32, 64), "base": (32, 64, 128, 256)}
@@ -83,8 +84,8 @@ def feature_network(classifier, images, batch_size=500):
     parts = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     sums = [np.zeros((2, layer.output.shape[-1])) for layer in stages]
     for part in parts:
-        for total, values in zip(sums, network.predict_on_batch(part), strict=True):
-            values = np.asarray(values[: len(part)], "float64")  # under `tf.distribute` each replica puts it out
+        for total, values in zip(sums, predict(network, part), strict=True):
+            values = np.asarray(values, "float64")
             total += [values.mean((1, 2)).sum(0), np.square(values).mean((1, 2)).sum(0)]
     outputs = []
     for layer, (mean, square) in zip(stages, (total / len(images) for total in sums), strict=True):

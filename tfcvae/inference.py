@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops, tree
 
 from tfcvae.layers import check_labels, reparameterise
+from tfcvae.prediction import predict
 from tfcvae.priors import kl_divergence, log_normal
 
 
@@ -28,7 +29,7 @@ class Inference:
         rng = np.random.default_rng(self.seed)
 
         def run(embedding, images):
-            mean, log_variance, *lower = _predict(self.encoder, self._prepared(images, rng), embedding)
+            mean, log_variance, *lower = predict(self.encoder, self._prepared(images, rng), embedding)
             if lower:
                 log_variance = ops.log(ops.exp(log_variance) + ops.sum(ops.square(lower[0]), axis=-1))
             return mean, log_variance
@@ -40,7 +41,7 @@ class Inference:
         rng = np.random.default_rng(self.seed)
 
         def run(embedding, images):
-            return _kl(_predict(self.encoder, self._prepared(images, rng), embedding), self.prior(embedding))
+            return _kl(predict(self.encoder, self._prepared(images, rng), embedding), self.prior(embedding))
 
         return self._in_batches(run, batch_size, labels, self._checked(images))
 
@@ -48,7 +49,7 @@ class Inference:
         """Mean images of p(x|z, y), `(n, *image_shape)` in [0, 1]."""
 
         def run(embedding, latents):
-            return self.likelihood.mean(_predict(self.decoder, latents, embedding))
+            return self.likelihood.mean(predict(self.decoder, latents, embedding))
 
         latents = np.asarray(latents, "float32")
         _check_shape("Latents", latents, self.latent_shape)
@@ -138,12 +139,12 @@ class Inference:
 
         def run(embedding, images):
             images = self._prepared(images, pixels)
-            return bound(images, embedding, _predict(self.encoder, images, embedding), self.prior(embedding), draws)
+            return bound(images, embedding, predict(self.encoder, images, embedding), self.prior(embedding), draws)
 
         return self._in_batches(run, batch_size, labels, self._checked(images))
 
     def _log_likelihood(self, images, latents, embedding):
-        parameters = _predict(self.decoder, latents, embedding)
+        parameters = predict(self.decoder, latents, embedding)
         distance = [self.distance_in_features(images, parameters)] if self.likelihood.uses_features else []
         return self.likelihood.log_prob(images, parameters, *distance)
 
@@ -171,11 +172,6 @@ class Inference:
         parts = [slice(start, start + batch_size) for start in range(0, len(labels), batch_size)]
         results = [run(self.label_embedding(labels[part]), *(array[part] for array in arrays)) for part in parts]
         return tree.map_structure(lambda *batches: np.concatenate([ops.convert_to_numpy(b) for b in batches]), *results)
-
-
-def _predict(network, inputs, embedding):
-    """Runs a network compiled; under `tf.distribute` each replica gets the batch, and the first one's result counts."""
-    return tree.map_structure(lambda output: output[: len(inputs)], network.predict_on_batch([inputs, embedding]))
 
 
 def _draw(posterior, rng):

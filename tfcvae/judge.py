@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from tfcvae.prediction import predict
 from tfcvae.registry import choose
 
 JUDGES = {
@@ -93,7 +94,7 @@ def predict_labels(judge, images, batch_size=500):
         Int64 `(n,)`.
     """
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    return np.concatenate([_predict(judge, batch).argmax(axis=1) for batch in batches])
+    return np.concatenate([predict(judge, batch).argmax(axis=1) for batch in batches])
 
 
 def judge_features(judge, images, batch_size=500):
@@ -104,11 +105,7 @@ def judge_features(judge, images, batch_size=500):
     """
     network = keras.Model(judge.input, judge.get_layer("pool").output)
     batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-    return np.concatenate([np.asarray(_predict(network, batch), "float32") for batch in batches])
-
-
-def _predict(network, batch):
-    return network.predict_on_batch(batch)[: len(batch)]  # under `tf.distribute` each replica puts it out
+    return np.concatenate([np.asarray(predict(network, batch), "float32") for batch in batches])
 
 
 def frechet_distance(features, others):

@@ -72,7 +72,7 @@ class JaxLoop:
 
     def together(self):
         """The input pipeline's batches."""
-        return self.several.stacks(self.stream)
+        return self.several.ahead(self.several.stacks(self.stream))
 
     def inference(self):
         """A prediction of one batch."""

@@ -122,7 +122,6 @@ FEATURES = replace(
 )  # fmt: skip
 CONTROL = replace(
     FEATURES,
-    classifier_weight=7.5,
     layout_weight=4000.0,
     adversary_weight=50.0,
     learning_rate=2e-4,
@@ -163,7 +162,7 @@ PRESETS = {
 `gpu` a larger network, trained longer (`ON_GPU`)."""
 
 ON_GPU = {
-    "control": {"network": "colour-wide", "images": 720_000},
+    "control": {"network": "colour-wide", "images": 720_000, "classifier_weight": 7.5},
     "features": {"network": "colour-wide", "images": 720_000},
     "density": {
         "network": "wide",

@@ -3,12 +3,15 @@
 AHEAD = """
 import threading
 
-from experiments.harness.running.several_steps import ahead
+import numpy as np
 
+from experiments.harness.running.several_steps import SeveralSteps
+
+several = SeveralSteps(None, 2)
 made, second = [], threading.Event()
 
 
-def batches():
+def stacks():
     for number in range(3):
         made.append(number)
         if number == 1:
@@ -16,7 +19,7 @@ def batches():
         yield number
 
 
-drawn = ahead(batches())
+drawn = several.ahead(stacks())
 assert next(drawn) == 0
 assert second.wait(10) and made == [0, 1]  # the second is made while the first is in use, the third is not yet
 assert list(drawn) == [1, 2]
@@ -28,13 +31,36 @@ def broken():
 
 
 try:
-    list(ahead(broken()))
+    list(several.ahead(broken()))
 except OSError as error:
     assert str(error) == "the disk is gone"
 else:
     raise AssertionError("the error was lost")
+
+
+class Batches(list):
+    def as_numpy_iterator(self):
+        return iter(self)
+
+
+class Data:
+    asked, again = [], threading.Event()
+
+    def epoch(self, number):
+        self.asked.append(number)
+        if number == 6:
+            self.again.set()
+        return Batches(np.array([10 * number + batch]) for batch in range(3))
+
+
+data, epochs = Data(), []
+for stacks in several.epochs(data, range(5, 7)):
+    epochs.append([(np.ravel(stack).tolist(), count) for stack, count in stacks])
+    assert data.again.wait(10)  # the next epoch is begun before anyone asks for it
+assert epochs == [[([50, 51], 2), ([52], 1)], [([60, 61], 2), ([62], 1)]]
+assert data.asked == [5, 6]
 """
 
 
-def test_batches_are_made_one_stack_ahead_in_their_order(python_on_jax):
+def test_stacks_are_made_one_ahead_in_their_order_also_those_of_the_next_epoch(python_on_jax):
     python_on_jax("-c", AHEAD)

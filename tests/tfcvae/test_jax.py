@@ -58,6 +58,10 @@ ON_JAX = (
     + """
 from experiments.harness.running.several_steps import SeveralSteps
 
+class Epochs:
+    def epoch(self, number):
+        return batches()
+
 assert keras.backend.backend() == "jax"
 folder = sys.argv[1]
 model, result = fitted(folder, "float32", batches())
@@ -65,7 +69,9 @@ np.savez(folder + "/fit.npz", **result)
 evaluated = model.evaluate(batches(), verbose=0, return_dict=True)
 np.savez(folder + "/evaluated.npz", **evaluated)
 model = compiled(folder, "float32")
-logs = SeveralSteps(model, steps=3).epoch(batches())
+several = SeveralSteps(model, steps=2)
+(stacks,) = several.epochs(Epochs(), range(1))
+logs = several.run(stacks)
 model.optimizer.finalize_variable_values(model.trainable_variables)  # the averages, as `fit` does at its end
 np.savez(folder + "/several.npz", **state(model, logs))
 _, result = fitted(folder, "mixed_float16", batches().map(lambda inputs: (inputs[:2],)))  # with noise of its own

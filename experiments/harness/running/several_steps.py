@@ -3,7 +3,8 @@
 `keras.Model.fit` hands each batch to the device from Python and waits for its loss. For small models that costs a GPU
 more time than the step itself. Here a compiled `lax.scan` takes a stack of batches at once, and the next stack is put
 together in a thread while the device works. On CPUs a convolution inside of `lax.scan` is many times slower, so there
-each call takes one step.
+each call takes one step. The first stack of the next epoch is made while the device works on the last of this one and
+validates.
 """
 
 import itertools
@@ -16,6 +17,9 @@ from jax import lax
 
 STEPS_PER_CALL = 16
 """On a GPU, about; on a CPU it is 1."""
+
+END = None
+"""What stands for the end of an epoch among its stacks."""
 
 
 def steps_per_call(data):
@@ -36,18 +40,41 @@ class SeveralSteps:
         self._one = jax.jit(self._step, donate_argnums=0)
         self._several = jax.jit(lambda state, stack: lax.scan(self._step, state, stack), donate_argnums=0)
 
-    def epoch(self, batches, on_loss=None):
-        """Trains on the batches of an epoch, in their order; returns the epoch's metrics, floats by name.
+    def epochs(self, data, numbers):
+        """The stacks of each epoch, to be taken one after the other, whole; `run` trains on them.
 
         Args:
-            batches: a `tf.data.Dataset` of what `model.train_step` takes.
-            on_loss: called with the number of steps done and the mean loss so far, after each call.
+            data: as of `training.train`; its batches are what `model.train_step` takes.
+            numbers: of the epochs.
         """
-        return self.run(self.stacks(batches.as_numpy_iterator()), on_loss)
+
+        def all_stacks():
+            for number in numbers:
+                yield from self.stacks(data.epoch(number).as_numpy_iterator())
+                yield END
+
+        stream = self.ahead(all_stacks())
+        for _ in numbers:
+            yield iter(lambda: next(stream), END)
+
+    def ahead(self, stacks):
+        """Stacks, each made in a thread while the one before is in use; single batches as they come."""
+        if self.steps == 1:
+            yield from stacks
+            return
+        stacks, over = iter(stacks), object()
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(next, stacks, over)
+            while (stack := coming.result()) is not over:
+                coming = pool.submit(next, stacks, over)
+                yield stack
 
     def run(self, stacks, on_loss=None):
-        """Trains on what `stacks` yields; `on_loss` may return True to end that. Returns the metrics."""
-        stacks = ahead(stacks) if self.steps > 1 else iter(stacks)
+        """Trains on an iterator of stacks, in their order; returns the metrics, floats by name.
+
+        `on_loss` is called with the number of steps done and the mean loss so far, after each call; it may return True
+        to end the training.
+        """
         first = next(stacks)
         self._build_metrics(*first)
         self.model.reset_metrics()
@@ -94,16 +121,6 @@ class SeveralSteps:
                     yield keras.tree.map_structure(lambda *arrays: jax.device_put(np.stack(arrays)), *group), len(group)
                 else:
                     yield from ((batch, 1) for batch in group)
-
-
-def ahead(elements):
-    """The elements of an iterable, each made in a thread while the one before is in use."""
-    elements, over = iter(elements), object()
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, elements, over)
-        while (element := coming.result()) is not over:
-            coming = pool.submit(next, elements, over)
-            yield element
 
 
 def _shapes(batch):

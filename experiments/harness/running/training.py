@@ -40,8 +40,9 @@ def train(
         TrainingDiverged: when the loss is NaN or infinite; the checkpoint before it stays.
     """
     progress = checkpoint.restore()
-    fit_epoch = _epoch_runner(model, data)
-    for epoch in range(progress.epochs_done, epochs):
+    numbers = range(progress.epochs_done, epochs)
+    fit_epoch = _epoch_runner(model, data, numbers)
+    for epoch in numbers:
         started = time.perf_counter()
         logs = fit_epoch(epoch, on_step)
         seconds = time.perf_counter() - started
@@ -54,7 +55,7 @@ def train(
                 or (value - progress.best) * (1 if mode == "max" else -1) > 0
             ):
                 progress.best, progress.best_epoch = value, epoch + 1
-                checkpoint.best_weights = [np.array(w) for w in model.get_weights()]
+                checkpoint.best_weights = _copies(model.weights)
         progress.seconds += seconds
         images = data.examples if hasattr(data, "examples") else data.steps * data.batch_size
         progress.history.append(
@@ -89,7 +90,13 @@ def averaged_weights(model):
 def _own_weights(model):
     """A copy of the trained weights, to be put back where averages take their place; else None."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # of a loss scale
-    return [np.array(ops.convert_to_numpy(v)) for v in model.trainable_variables] if optimizer.use_ema else None
+    return _copies(model.trainable_variables) if optimizer.use_ema else None
+
+
+def _copies(variables):
+    """Copies of their values that stay on the device: through the host, those of a large model take longer than an
+    epoch on a GPU."""
+    return [ops.copy(ops.convert_to_tensor(variable)) for variable in variables]
 
 
 def _assign(model, weights):
@@ -97,16 +104,17 @@ def _assign(model, weights):
         variable.assign(value)
 
 
-def _epoch_runner(model, data):
-    """What trains a model for an epoch: a function of the epoch and `on_step` that returns the metrics."""
+def _epoch_runner(model, data, numbers):
+    """What trains a model for an epoch: a function of the epoch, the next one of `numbers`, and `on_step` that returns
+    the metrics."""
     if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
         from experiments.harness.running.several_steps import SeveralSteps, steps_per_call
 
         several = SeveralSteps(model, steps_per_call(data))
+        epochs = several.epochs(data, numbers)
 
         def run(epoch, on_step):
-            watch = _Watch(epoch, data.steps, on_step)
-            return several.epoch(data.epoch(epoch), watch.check)
+            return several.run(next(epochs), _Watch(epoch, data.steps, on_step).check)
 
         return run
 
