@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What to run first on a fresh GPU machine, on JAX: CIFAR-10's control and the U-Net matrix side by side, beside them every
-# training script in its smallest size and the benchmark with short turns, then the benchmark alone.
+# What to run first on a fresh GPU machine, on JAX: the benchmark alone, then side by side CIFAR-10's control, the U-Net
+# matrix, and every training script in its smallest size.
 #
 #     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
 #
@@ -37,16 +37,15 @@ smoke() { # every training script in its smallest size, on data drawn here
     return "$failed"
 }
 
-# Compiling keeps the processor busy and leaves the GPU idle, so all that need not be timed runs side by side. The
-# benchmark with short turns compiles what the real one needs. Records say that they were made beside each other.
-export BESIDE="the other trainings of gpu_check.sh"
-benchmark=("$python" experiments/benchmark.py --parts unet cvae nmt --settings default)
-part smoke-benchmark "${benchmark[@]}" --turns 1 --seconds 0.1 --results "$smoke" &
+part benchmark "$python" experiments/benchmark.py --parts unet cvae nmt --settings default --results "$results" &
+wait $! || failed=1
+# Compiling keeps the processor busy and leaves the GPU idle, so all that need not be timed runs side by side. Records say
+# that they were made beside each other.
+export BESIDE=${BESIDE:-the other trainings of gpu_check.sh}
 part cifar10-control "$python" experiments/cvae.py --data cifar10 --preset gpu --model control --results "$results" &
 part unet-matrix "$python" experiments/run_unet_matrix.py --preset gpu --results "$results" &
 smoke &
 for job in $(jobs -p); do
     wait "$job" || failed=1
 done
-part benchmark "${benchmark[@]}" --results "$results" || failed=1
 exit "$failed"
