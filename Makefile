@@ -38,5 +38,5 @@ setup: .venv/installed
 	@touch .venv/page
 
 .venv/extras: .venv/installed pyproject.toml
-	$(PIP) -e ".[export,jax,app,pretrained]"
+	$(PIP) -e ".[export,jax,app,browser-test,pretrained]"
 	@touch .venv/extras

@@ -51,6 +51,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="page-") as folder:
         # Read when Gradio is imported: where uploads go, and that nothing is sent to anyone.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+        for name in ("NO_PROXY", "no_proxy"):  # or Gradio looks for its own server behind the proxy
+            os.environ[name] = ",".join(filter(None, [os.environ.get(name), LOOPBACK, "localhost"]))
         from experiments.page import server
 
         if args.host != LOOPBACK:

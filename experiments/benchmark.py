@@ -62,21 +62,26 @@ def measure(quick, options):
             workload: RoundRobin(workload, sizes, each, products, machine, progress, builders).run()
             for workload, each in rows.items()
         }
-    bucketed = decoded = pipeline = None
-    if "buckets" in sizes.parts:
-        bucketed = buckets.measure_buckets(sizes.turns, progress)
-    if "decoding" in sizes.parts:
-        decoded = decoding.measure_decoding(sizes.turns, progress)
-    if "memory" in sizes.parts:
-        pipeline = memory.measure_pipeline_memory(progress)
+
+    def alone(part, measure, *arguments):
+        """What a part measures; None where it is not asked for, or fails beside others that were measured."""
+        if part not in sizes.parts:
+            return None
+        try:
+            return measure(*arguments, progress)
+        except ChildFailed as error:
+            if not measured:
+                raise
+            print(f"error: {part}: {error}", file=sys.stderr, flush=True)
+
     record = {
         "experiment": "benchmark",
         "command": runs.command_line(),
         "sizes": asdict(sizes),
         "workloads": measured,
-        "buckets": bucketed,
-        "decoding": decoded,
-        "pipeline_memory": pipeline,
+        "buckets": alone("buckets", buckets.measure_buckets, sizes.turns),
+        "decoding": alone("decoding", decoding.measure_decoding, sizes.turns),
+        "pipeline_memory": alone("memory", memory.measure_pipeline_memory),
         "hardware": known,
         "versions": found["versions"],
     }
@@ -87,7 +92,7 @@ def main():
     args = parse_arguments()
     if args.peer and importlib.util.find_spec(args.peer) is None:
         raise UserError(f"--peer {args.peer}: that package is not installed here; install it, or leave the option out")
-    runs.check_writable(args.results)
+    runs.check_writable(args.results / "benchmark")
     print("Starting TensorFlow ...", flush=True)
     try:
         record, name = measure(args.quick, recipe.given(args, Sizes))
@@ -102,7 +107,9 @@ def main():
 
     print(f"Page: {write_page(args.results)}")
     publish(args.results)
-    return int(any("failed" in row for part in record["workloads"].values() for row in part["rows"]))
+    parts = {"buckets": "buckets", "decoding": "decoding", "memory": "pipeline_memory"}
+    lost = any(record[name] is None for part, name in parts.items() if part in record["sizes"]["parts"])
+    return int(lost or any("failed" in row for part in record["workloads"].values() for row in part["rows"]))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,12 @@ def parse_arguments(argv=None):
         help=f"auto (mnist where it can be had, else glyphs), any of {', '.join(MODELS)}, a folder that holds a "
         "folder a class, or a TFDS dataset with image and label (default: %(default)s)",
     )
-    add("--image-size", type=int, choices=sources.SIZES, help="side that your own images are resized to (default: 32)")
+    add(
+        "--image-size",
+        type=int,
+        choices=sources.SIZES,
+        help="side that your own images are resized to (default: 32; of a TFDS dataset its own, if 28 or 32)",
+    )
     add_run_options(parser, PRESETS, ROOT / "results")
     add_model_options(parser, _models())
     add("--latent-dim", type=runs.whole(1), help="latent units; of a spatial latent, its channels")
@@ -50,6 +55,8 @@ def parse_arguments(argv=None):
     args = parser.parse_args(argv)
     if args.dry_run and args.wrong_labels_only:
         parser.error("--wrong-labels-only trains nothing that --dry-run could list; leave one of them out")
+    if (args.force or args.classifiers_only) and args.wrong_labels_only:
+        parser.error("--wrong-labels-only trains nothing; leave out --force and --classifiers-only, or this option")
     return args
 
 
@@ -106,11 +113,12 @@ def act(run, args):
 
     if args.dry_run:
         return run.describe(args.classifiers_only, args.force)
-    if args.classifiers_only:
-        return run.train_classifiers(args.classifiers_only, args.force)
     if args.wrong_labels_only:
         return run.draw_wrong_labels_again()
-    status = run.run(force=args.force)
+    if args.classifiers_only:
+        status = run.train_classifiers(args.classifiers_only, args.force)
+    else:
+        status = run.run(force=args.force)
     publish(args.results)
     return status
 

@@ -5,7 +5,7 @@
 #     bash experiments/gpu_check.sh [RESULTS]        # default: results/; TFDS_DATA_DIR says where the datasets are
 #
 # Each part leaves a log in RESULTS/gpu_check/ and its records below RESULTS; one that fails
-# does not stop the others, and the exit status says whether any did. Run again, it goes on where it stopped.
+# does not stop the others, and the exit status says whether any did. Run again, the trainings go on where they stopped.
 set -uo pipefail
 results=${1:+$(realpath -m "$1")}
 cd "$(dirname "$0")/.."
@@ -37,7 +37,7 @@ smoke() { # every training script in its smallest size, on data drawn here
     return "$failed"
 }
 
-part benchmark "$python" experiments/benchmark.py --parts unet cvae nmt --settings default --results "$results" &
+part benchmark env -u JAX_COMPILATION_CACHE_DIR "$python" experiments/benchmark.py --parts unet cvae nmt --settings default --results "$results" &
 wait $! || failed=1
 # Compiling keeps the processor busy and leaves the GPU idle, so all that need not be timed runs side by side. Records say
 # that they were made beside each other.

@@ -81,7 +81,9 @@ def overrides(args):
 
 def check_recipes(args, options):
     """Refuses what no U-Net can be built with, before anything slow happens; `options` is what `overrides` returned."""
-    presets = [name for name in PRESETS if name != "smoke"] if args.preset == "auto" else [args.preset]
+    presets = [args.preset]
+    if args.preset == "auto":
+        presets = ["cpu", "gpu", *["demo"] * (args.data in ("auto", "shapes"))]
     for preset in presets:
         for variant in args.variants:
             try:
@@ -152,6 +154,9 @@ def main():
     for tutorial in [name for name in (TUTORIAL, TUTORIAL_KERAS3) if name in args.variants]:
         if options.keys() - {"image_size"}:
             print(f"{tutorial} keeps the article's own recipe: of these options it takes --image-size alone.")
+    if options.get("half_size"):
+        for variant in [name for name in args.variants if name in VARIANTS and VARIANTS[name].network == ENCODER]:
+            print(f"{variant} trains on images of full size throughout: --half-size is for the others.")
     models, places = (args.variants, args.seeds), (args.results, args.cache)
     matrix = unet_matrix.Matrix(choice, preset, options, *models, machine, *places, own)
     if args.dry_run:

@@ -159,12 +159,14 @@ def write_model(model, path):
 
 @contextlib.contextmanager
 def naming_lack_of_memory(photo):
-    """Turns a lack of memory, NumPy's or TensorFlow's, into a `PhotoError`."""
+    """Turns a lack of memory, NumPy's or the backend's, into a `PhotoError`."""
     import tensorflow as tf
 
     try:
         yield
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+    except (MemoryError, tf.errors.ResourceExhaustedError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # what JAX says of it
+            raise
         raise PhotoError(f"{photo} takes more memory than there is; make it smaller") from error
 
 

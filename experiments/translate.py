@@ -8,6 +8,7 @@ Works at once with the weights that come with the repository. Translations go to
 line stays empty. A text that names an existing file is read as one.
 """
 
+import codecs
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from experiments.harness.running import hardware, runs
 from experiments.harness.running.errors import UserError, first_line, run_main
 from experiments.harness.running.parser import Parser
 from tfnmt import pretrained
+from tfnmt.cleaning import NARROW
 from tfnmt.corpora import lines_of, read_lines
 
 FILE_NAME = re.compile(r"\S+\.(txt|en|md|tsv|csv|gz|html|docx?|odt|rtf|pdf)|\S*/")
@@ -44,11 +46,7 @@ def read_texts(texts):
     """The lines to translate, in order; raises `UserError` for a file that is no text."""
     lines = []
     for text in texts:
-        try:
-            is_file = os.path.isfile(text)
-        except ValueError:  # a zero byte
-            is_file = False
-        if is_file:
+        if os.path.isfile(text):
             try:
                 lines += read_lines(text)
             except (ValueError, OSError) as error:
@@ -65,6 +63,8 @@ def read_texts(texts):
 
 def read_input():
     """The lines of standard input."""
+    if sys.stdin is None:
+        raise UserError("standard input is closed; name a sentence or a text file")
     if sys.stdin.isatty():
         print("Type English, a sentence a line; Ctrl-D ends.", file=sys.stderr)
     try:
@@ -100,6 +100,8 @@ def main():
     if not any(line.strip() for line in lines):
         raise UserError("there is no text to translate")
     model, tokenizer = load(args.weights)
+    is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    sys.stdout.reconfigure(errors="replace")  # of what the terminal's encoding lacks
     from tfnmt.translate import Translator
 
     longest = None if args.weights else pretrained.LONGEST
@@ -107,7 +109,7 @@ def main():
     try:
         for start in range(0, len(lines), BATCH):
             for text in translator.translate(lines[start : start + BATCH]):
-                print(text, flush=True)
+                print(text if is_utf8 else text.replace(NARROW, " "), flush=True)
     except KeyboardInterrupt:
         print("interrupted: what is printed above is translated", file=sys.stderr)
         return 130

@@ -42,10 +42,6 @@ def test_a_figure_that_no_record_holds_is_named():
             fill(text, ROOT / "results")
 
 
-def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
-
-
 def test_the_summary_is_that_of_the_records():
     writers = {name: section.write for name, section in sections().items()}
     assert summary(ROOT / "results", writers) == (ROOT / "results" / "summary.md").read_text()
@@ -183,9 +179,3 @@ def options():
 def test_every_option_that_a_page_names_is_one(page, options):
     named = re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())
     assert sorted(set(named) - options) == []
-
-
-@pytest.mark.parametrize("page", **names(PAGES[1:]))
-def test_every_page_of_docs_opens_with_a_command(page):
-    title, blank, fence = page.read_text().splitlines()[:3]
-    assert title.startswith("# ") and not blank and fence == "```bash"

@@ -120,7 +120,8 @@ def checked_inputs(batch, num_classes):
     if len(labels.shape) == 1:
         if not labels.dtype.is_integer:
             raise ValueError(f"Labels must be integers or one-hot vectors. Received: {labels.dtype.name} labels")
-        in_range = (labels >= 0) & (labels < tf.cast(num_classes, labels.dtype))
+        labels = tf.cast(labels, "int64")  # in which any number of classes can be told
+        in_range = (labels >= 0) & (labels < num_classes)
         check = tf.debugging.Assert(tf.reduce_all(in_range), [f"Labels must be whole numbers in [0, {num_classes})."])
         with tf.control_dependencies([check]):
             labels = tf.identity(labels)

@@ -91,8 +91,9 @@ class LabelEmbedding(keras.layers.Layer):
         if values is not None:
             check_labels(values, self.num_classes)
         if len(labels.shape) == 1:
+            labels = ops.cast(labels, "int32")  # in which any number of classes can be told
             known = ops.logical_and(labels >= 0, labels < self.num_classes)
-            labels = ops.one_hot(ops.cast(labels, "int32"), self.num_classes)
+            labels = ops.one_hot(labels, self.num_classes)
             labels = ops.where(known[:, None], labels, float("nan"))
         return ops.matmul(ops.cast(labels, self.compute_dtype), self.table)
 

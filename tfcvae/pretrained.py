@@ -76,19 +76,15 @@ def load_model(name, dtype="float32"):
     return model
 
 
-def load_judge(name, dtype="float32"):
-    """Loads the judge that the included model of a dataset was scored with; see `tfcvae.judge.predict_labels`.
+def load_judges(name, dtype="float32"):
+    """Loads the included judges of a dataset, which its model was scored with; see `tfcvae.judge.predict_labels`.
 
     Arguments and error as for `load_model`.
 
     Returns:
-        A `keras.Model` from images `(batch, *image_shape)` in [0, 1] to float32 logits `(batch, num_classes)`.
+        `{network: model}`, each from images `(batch, *image_shape)` in [0, 1] to float32 logits `(batch, num_classes)`.
     """
-    return load_network(f"{name}-judge", dtype)
-
-
-def load_judges(name, dtype="float32"):
-    """Loads all included judges of a dataset, `{network: model}`; arguments and error as for `load_model`."""
+    _path(f"{name}-judge")
     names = [f"{name}{role}" for role in ROLES if role.startswith("-judge")]
     names = [judge for judge in names if (WEIGHTS / f"{judge}.keras").is_file()]
     return {read_record(judge)["variant"]: load_network(judge, dtype) for judge in names}

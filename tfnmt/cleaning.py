@@ -4,7 +4,7 @@
 - Runs of blanks of any kind, tabs and line ends included, become one blank; none at the edges.
 - Curly apostrophes become straight ones.
 - In French: U+202F (narrow no-break space) before `?`, `!` and `;`, U+00A0 (no-break space) before a colon and inside
-  guillemets, whatever stood there.
+  guillemets, whatever stood there; before a colon after a digit only where there was a blank.
 """
 
 import re

@@ -26,10 +26,8 @@ class Corpus:
 
     def __post_init__(self):
         if len(self.english) != len(self.french):
-            raise ValueError(f"Both sides need equally many sentences. Received: {self.received()}")
-
-    def received(self):
-        return f"{len(self.english):,} English and {len(self.french):,} French"
+            received = f"{len(self.english):,} English and {len(self.french):,} French"
+            raise ValueError(f"Both sides need equally many sentences. Received: {received}")
 
     def __len__(self):
         return len(self.english)
@@ -95,12 +93,18 @@ def read_tsv(path):
 
     Also one of `number<TAB>english<TAB>number<TAB>french`, as Tatoeba hands out pairs of sentences.
     """
-    rows = [line.split("\t") for line in read_lines(path)]
+    rows = [line.split("\t") if line.strip() else [""] * 4 for line in read_lines(path)]
     for number, row in enumerate(rows, 1):
         if len(row) < 2:
             raise ValueError(f"{path}: line {number} has no tab between English and French. Received: {row[0][:60]!r}")
-    numbered = all(len(row) > 3 and row[0].strip().isdigit() and row[2].strip().isdigit() for row in rows)
-    english, french = (1, 3) if numbered else (0, 1)
+    numbered = [len(row) > 3 and row[0].strip().isdigit() and row[2].strip().isdigit() for row in rows if any(row)]
+    if any(numbered) and not all(numbered):
+        row = [row for row in rows if any(row)][numbered.index(False)]
+        raise ValueError(
+            f"{path}: line {rows.index(row) + 1} is not number, English, number, French, as others are. "
+            f"Received: {' '.join(row)[:60]!r}"
+        )
+    english, french = (1, 3) if any(numbered) else (0, 1)
     return cleaned([row[english] for row in rows], [row[french] for row in rows])
 
 

@@ -60,8 +60,9 @@ def tokenize(text):
 
 
 def by_length(translations, references):
-    """BLEU, chrF and the number of sentences for each class of reference length that occurs."""
-    words = np.array([len(reference.split()) for reference in references])
+    """BLEU, chrF and the number of sentences for each class of reference length that occurs, in words between blanks:
+    a mark after a no-break space belongs to the word before it."""
+    words = np.array([len(reference.split(" ")) for reference in references])
     classes, rows = np.searchsorted(LENGTHS, words), []
     for index in np.unique(classes):
         chosen = np.flatnonzero(classes == index)
@@ -78,12 +79,6 @@ def by_length(translations, references):
     return rows
 
 
-def sentence_scores(translations, references):
-    """chrF of each translation, a float array in [0, 100]: what examples are sorted by."""
-    chrf = CHRF()
-    return np.array([chrf.sentence_score(t, [r]).score for t, r in zip(translations, references, strict=True)])
-
-
 def examples(sources, translations, references, count=3):
     """Translations from the two ends and the middle of a ranking by chrF.
 
@@ -91,7 +86,8 @@ def examples(sources, translations, references, count=3):
         `{"best": [...], "median": [...], "worst": [...]}`, each with `count` dictionaries of `source`, `translation`,
         `reference` and `chrf`.
     """
-    scores = sentence_scores(translations, references)
+    chrf = CHRF()
+    scores = np.array([chrf.sentence_score(t, [r]).score for t, r in zip(translations, references, strict=True)])
     order = np.argsort(-scores, kind="stable")
     middle = max(0, len(order) // 2 - count // 2)
     chosen = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}

@@ -88,7 +88,12 @@ def date(rng):
     day, year = int(rng.integers(1, DAYS[month] + 1)), int(rng.integers(1100, 2100))
     name, nom = list(MONTHS.items())[month]
     jour = "premier" if day == 1 else french(day)
-    return f"the {english_ordinal(day)} of {name} {english_year(year)}", f"le {jour} {nom} {french(year)}"
+    return f"the {english_ordinal(day)} of {name} {english_year(year)}", f"le {jour} {nom} {french_year(year)}"
+
+
+def french_year(year):
+    """A year: as its number, but `cent` and `quatre-vingt` have no plural, since the year is the one of that number."""
+    return french(year).removesuffix("s") if year % 100 in (0, 80) else french(year)
 
 
 def english_year(year):

@@ -73,14 +73,9 @@ def _fitting(path, tokenizer_path, dtype):
             f"{tokenizer_path} is not the tokenizer of {path}: it has {tokenizer.size:,} words, and the model "
             f"{model.vocabulary_size:,}"
         )
-    return with_dtype(model, dtype), tokenizer
-
-
-def with_dtype(model, dtype):
-    """A copy of a transformer with another precision policy, such as `"float32"` of one trained in mixed precision."""
     copy = type(model).from_config({**model.get_config(), "dtype": dtype})
     copy.set_weights(model.get_weights())
-    return copy
+    return copy, tokenizer
 
 
 def _loaded(path):

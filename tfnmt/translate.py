@@ -19,43 +19,38 @@ class Translator:
         batch_tokens: padded source tokens of a batch.
         widths: padded lengths, ascending.
         longest: a sentence of more tokens, the end included, is translated in parts.
-        kept: keep keys and values while decoding.
+
+    Raises:
+        ValueError: for a beam below 1, or a longest part that holds no token beside its end.
     """
 
-    def __init__(
-        self, model, tokenizer, beam=5, penalty=1.0, batch_tokens=1024, widths=WIDTHS, longest=None, kept=True
-    ):
+    def __init__(self, model, tokenizer, beam=5, penalty=1.0, batch_tokens=1024, widths=WIDTHS, longest=None):
         if beam < 1:
             raise ValueError(f"beam must be at least 1. Received: beam={beam!r}")
         self.tokenizer, self.batch_tokens, self.widths = tokenizer, batch_tokens, np.asarray(widths)
-        self.longest = min(longest or self.widths[-1], self.widths[-1])
-        self.search = Greedy(model, kept=kept) if beam == 1 else Beam(model, beam, penalty, kept=kept)
+        self.longest = int(min(longest or self.widths[-1], self.widths[-1]))
+        if self.longest < 2:
+            raise ValueError(f"longest and the last of widths must be at least 2. Received: {self.longest}")
+        self.search = Greedy(model) if beam == 1 else Beam(model, beam, penalty)
 
-    def translate(self, sentences, on_batch=None):
-        """French for English sentences, one each; an empty sentence stays empty.
-
-        Args:
-            sentences: list of strings, each cleaned first.
-            on_batch: called with the share of the work that is done after each batch.
-        """
+    def translate(self, sentences):
+        """French for English sentences, a list of strings, each cleaned first; an empty sentence stays empty."""
         whole = self.tokenizer.encode([clean(sentence) for sentence in sentences])
         parts = [(number, part) for number, ids in enumerate(whole) for part in self._parts(ids)]
-        texts, done = [""] * len(parts), 0
+        texts = [""] * len(parts)
         for positions, batch in self._batches([part for _, part in parts]):
             found, _ = self.search.predict_on_batch(batch)
             for position, ids in zip(positions, found, strict=False):  # rows beyond are padding
                 texts[position] = self.tokenizer.decode(ids)
-            done += len(positions)
-            if on_batch:
-                on_batch(done / len(parts))
         joined = [[] for _ in sentences]
         for (number, _), text in zip(parts, texts, strict=True):
             joined[number].append(text.strip())
         return [" ".join(texts) for texts in joined]
 
     def _parts(self, ids):
-        """Token ids in parts that are short enough, cut after the end of a sentence, else before a word."""
-        size, parts = int(self.longest) - 1, []
+        """Token ids in parts that are short enough, cut after the end of a sentence, else before a word; no part begins
+        with a blank, as no sentence does."""
+        size, parts = self.longest - 1, []
         while len(ids) > size:
             pieces = self.tokenizer.pieces(ids[: size + 1])
             stops = [i + 1 for i in range(size) if pieces[i].strip() in (".", "!", "?")]
@@ -64,6 +59,8 @@ class Translator:
             cut = (ends or words or [size])[-1]
             parts.append(ids[:cut])
             ids = ids[cut:]
+            if pieces[cut].startswith(" "):
+                (ids,) = self.tokenizer.encode([self.tokenizer.decode(ids).lstrip()])
         return parts + [ids] * bool(ids)
 
     def _batches(self, tokens):

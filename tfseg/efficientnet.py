@@ -108,11 +108,15 @@ def _load(encoder, checkpoint):
     for layer in encoder.layers:
         if layer.weights:
             name = _name_in_checkpoint(layer.name)
-            if isinstance(layer, layers.BatchNormalization):
-                values = [checkpoint[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-            else:  # from (out, in, height, width); depthwise, in is 1
+            is_norm = isinstance(layer, layers.BatchNormalization)
+            parts = ("weight", "bias", "running_mean", "running_var") if is_norm else ("weight",)
+            try:
+                values = [checkpoint[f"{name}.{part}"] for part in parts]
+            except KeyError as error:
+                raise ValueError(f"The checkpoint is not EfficientNet-Lite0's: it lacks {error}") from None
+            if not is_norm:  # from (out, in, height, width); depthwise, in is 1
                 axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
-                values = [checkpoint[f"{name}.weight"].transpose(axes)]
+                values = [values[0].transpose(axes)]
             layer.set_weights(values)
 
 

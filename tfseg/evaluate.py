@@ -10,7 +10,7 @@ from keras import ops
 
 from tfseg.data import PARALLEL_CALLS, resize_example
 from tfseg.metrics import ClassScores, ForegroundScores, foreground_mask, foreground_target
-from tfseg.targets import BORDER, checked_examples, target_from_trimap
+from tfseg.targets import BORDER, IDS, checked_examples, target_from_trimap
 
 EVERY = range(sys.maxsize)
 
@@ -72,8 +72,11 @@ def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=
         An `Evaluation` whose `scores` are those of `ForegroundScores.result`, `iou_native` (dataset-level IoU at the
         photos' own resolution, probabilities resized bilinear), and under `"trimap"` `per_class_iou`, `mean_class_iou`
         and `three_class_accuracy`; see `ClassScores.result`.
+
+    Raises:
+        ValueError: for the policy `"ids"`, which is scored by `tfseg.evaluate_classes`.
     """
-    target = target or foreground_target(policy)
+    target = target or _foreground(policy)
     scores, native, classes = ForegroundScores(), ForegroundScores(), ClassScores()
     for _, (_, trimap, full), probability in predicted(model, examples, size, policy, flip, batch_size):
         scores.update(_truth(trimap, target), foreground_mask(probability, target), border=trimap[..., 0] == BORDER)
@@ -128,9 +131,9 @@ def predicted(model, examples, size, policy, flip, batch_size, wanted=EVERY):
 def trivial_scores(examples, size, policy):
     """Scores of the predictors that need no model: `{"all_foreground": {...}, "all_background": {...}}`.
 
-    Args: as for `evaluate`.
+    Args and errors: as for `evaluate`.
     """
-    target = foreground_target(policy)
+    target = _foreground(policy)
     every, none = ForegroundScores(), ForegroundScores()
     resized = checked_examples(examples, policy).map(lambda e: resize_example(e, size), PARALLEL_CALLS)
     for _, trimap in resized.as_numpy_iterator():
@@ -138,6 +141,12 @@ def trivial_scores(examples, size, policy):
         every.update(truth, np.ones_like(truth), border)
         none.update(truth, np.zeros_like(truth), border)
     return {"all_foreground": every.result(), "all_background": none.result()}
+
+
+def _foreground(policy):
+    if policy == IDS:
+        raise ValueError("Class ids have no foreground; see tfseg.evaluate_classes. Received: policy='ids'")
+    return foreground_target(policy)
 
 
 def _truth(trimap, target):

@@ -55,6 +55,8 @@ def export(model, path, size=None):
     check_export(path)
     import keras
 
+    from tfseg.predict import divisor
+
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"export needs KERAS_BACKEND=tensorflow. Received: {keras.backend.backend()}")
     activation = "sigmoid" if model.output_shape[-1] == 1 else "softmax"
@@ -63,7 +65,8 @@ def export(model, path, size=None):
     if path.suffix == ".tflite" and upsamples and not all(sides):
         raise ValueError("LiteRT can't upsample images of any size; give a size, or export to ONNX or a SavedModel")
     images = keras.Input((*sides, model.input_shape[3]), name=model.input.name)
-    logits = model(images) if all(sides) else _padding(model)(images)
+    fits = all(model.input_shape[1:3]) or all(side and side % divisor(model) == 0 for side in sides)
+    logits = model(images) if fits else _padding(model)(images)
     probabilities = keras.layers.Activation(activation, dtype="float32", name="probabilities")(logits)
     whole = keras.Model(images, probabilities, name=model.name)
     example = keras.ops.zeros((1, *(side or 8 for side in sides), model.input_shape[3]))

@@ -61,7 +61,7 @@ def opened(path):
     except PhotoError:
         raise
     except Image.DecompressionBombError:
-        problem = f"more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} million pixels; make it smaller"
+        problem = f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels; make it smaller"
     except UnidentifiedImageError:
         problem = "not an image that Pillow knows"
     except Exception as error:  # Pillow lets whatever its decoders raise through

@@ -77,8 +77,11 @@ def read_class_folder(folder, size):
 
 def _by_class(folder):
     """The images of each class, `{name: paths}`, classes in alphabetical order."""
-    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    found = {path.name: photos_in(path)[0] for path in folders}
+    try:
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        found = {path.name: photos_in(path)[0] for path in folders}
+    except OSError as error:
+        raise UserError(f"can't read {error.filename} ({error.strerror})") from None
     if len(found) < 2:
         raise UserError(f"{folder} has {len(found)} folders; it needs two classes at least: {LAYOUT}")
     empty = [name for name, paths in found.items() if not paths]

@@ -75,7 +75,7 @@ class Classifiers(Experiment):
     `data` is a `cvaes.training.Images`. The preset `smoke` makes classifiers that are quickly trained and read poorly.
     """
 
-    monitor, mode, title = "accuracy", "max", "val accuracy"
+    monitor, mode, title, waits = "accuracy", "max", "val accuracy", True
     recipes, kind, build_network = {}, "", None
 
     def __init__(self, choice, preset, data, machine, results):
@@ -100,7 +100,8 @@ class Classifiers(Experiment):
             batch = min(recipe.batch_size, max(16, count // 20))
             least = math.ceil(LEAST_STEPS / max(1, count // batch))
             recipe = replace(recipe, batch_size=batch, epochs=max(recipe.epochs, least))
-        shared = recipe.batch_size - recipe.batch_size % machine.replicas
+        batch = min(recipe.batch_size, count)
+        shared = batch - batch % machine.replicas if machine.replicas > 1 else recipe.batch_size
         return replace(recipe, batch_size=max(shared, machine.replicas))
 
     def _included(self, model):

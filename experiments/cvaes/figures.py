@@ -10,11 +10,12 @@ from experiments.harness.reporting import figures
 from experiments.harness.reporting.report import field, read_history
 from experiments.harness.reporting.sections import run_title
 
-CLASS_COLOURS = (
-    *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"),
-)
+CLASS_COLOURS = ["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"]
+CLASS_COLOURS += ["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadb"]
 """Ten colours that people with colour vision deficiencies tell apart as well as ten can be (Petroff 2021, "Accessible
 Color Sequences for Data Visualization")."""
+IN_LEGEND = 20
+"""Classes at most that the legend of `latents.png` names."""
 
 
 def draw_pictures(records, results):
@@ -75,7 +76,8 @@ def draw_latents(means, labels, names, path, title, caption=""):
     axis.scatter(*points[order].T, c=colours[order], s=size, alpha=0.7, linewidths=0)
     for label in np.unique(labels):
         median, colour = np.median(points[labels == label], axis=0), repeated[label]
-        axis.plot(*median, "D", markersize=7, color=colour, markeredgecolor="black", label=names[label])
+        axis.plot(*median, "D", markersize=7, color=colour, markeredgecolor="black",
+                  label=names[label] if label < IN_LEGEND else None)  # fmt: skip
     axis.set_xlabel(f"first principal component, {shares[0]:.1%} of the variance")
     axis.set_ylabel(f"second, {shares[1]:.1%}")
     axis.set_aspect("equal", adjustable="datalim")

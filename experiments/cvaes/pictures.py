@@ -11,6 +11,8 @@ from tfcvae.evaluate import relative_means, wrong_labels
 SEED = 0
 TILES = 25
 SWEPT = 10
+SHOWN = 20
+"""Classes at most in a picture of several."""
 PER_CLASS = 10
 PAIRS = 3
 LATENTS = 2000
@@ -29,19 +31,20 @@ def draw_all(model, data, readers, record, folder, title):
     names, (images, labels) = data.class_names, data.arrays("test", model.likelihood.binarises)
     rng = np.random.default_rng(SEED)
 
-    firsts = np.array([rng.choice(np.flatnonzero(labels == label)) for label in np.unique(labels)])[:SWEPT]
-    swept, true, classes = images[firsts], labels[firsts], model.num_classes
-    outputs, held = sweep_labels(model, swept, true)
+    shown = [label for label in np.unique(labels) if label < SHOWN]
+    firsts = np.array([rng.choice(np.flatnonzero(labels == label)) for label in shown])[:SWEPT]
+    swept, true, classes = images[firsts], labels[firsts], min(model.num_classes, SHOWN)
+    every = "every label" if classes == model.num_classes else f"the first {classes} labels"
     image_grids.draw_label_sweep(
-        swept, outputs, true, names, folder / "label_sweep.png",
-        f"{len(swept)} test images under every label: {title}", held,
+        swept, sweep_labels(model, swept, true), true, names[:SHOWN], folder / "label_sweep.png",
+        f"{len(swept)} test images under {every}: {title}", "The latent is encoded with the image's own label.",
     )  # fmt: skip
 
     asked = np.repeat(np.arange(classes), PER_CLASS)
     samples = model.sample(asked, seed=SEED).reshape(classes, PER_CLASS, *data.image_shape)
     accuracy = record["test"]["sample_accuracy"]["accuracy"]
     image_grids.draw_samples(
-        samples, names, folder / "samples.png", f"Samples of each class: {title}",
+        samples, names[:SHOWN], folder / "samples.png", f"Samples of each class: {title}",
         f"Latents drawn from the prior. Over many samples the judge that reads fewer reads {accuracy:.1%} as the class "
         f"asked for; of real images it reads {record['judge']['accuracy']:.1%} rightly.",
     )  # fmt: skip
@@ -72,17 +75,12 @@ def what_latents_show(model):
 
 
 def sweep_labels(model, images, labels):
-    """Shows each image under every label, with one latent an image.
-
-    Returns:
-        The outputs, `(n, num_classes, *image_shape)`, and what was held, for the caption.
-    """
-    count, classes = len(images), model.num_classes
+    """Shows each image under every label, the first `SHOWN`, with one latent an image: `(n, labels, *image_shape)`."""
+    count, classes = len(images), min(model.num_classes, SHOWN)
     asked = np.tile(np.arange(classes), count)
     means, _ = model.encode(images, labels)
     outputs = model.decode(np.repeat(means, classes, axis=0), asked)
-    held = "The latent is encoded with the image's own label."
-    return outputs.reshape(count, classes, *model.image_shape), held
+    return outputs.reshape(count, classes, *model.image_shape)
 
 
 def draw_wrong_labels(model, data, readers, record, folder, title):
@@ -110,11 +108,8 @@ def wrong_labels_caption(model, record):
     """What is done to the images of `wrong_labels.png`, and how it turns out over the whole test split."""
     relabel, judge = record["test"]["relabel"], record["judge"]
     a, count = relabel["readings"]["a"], relabel["images"] * relabel["wrong_labels"]
-    judges = a.get("judges", {"judge": a["accuracy"]})
-    shares = " and ".join(f"{name} {share:.1%}" for name, share in judges.items())
-    real = " and ".join(
-        f"{name} {facts['accuracy']:.1%}" for name, facts in judge.get("judges", {"judge": judge}).items()
-    )
+    shares = " and ".join(f"{name} {share:.1%}" for name, share in a["judges"].items())
+    real = " and ".join(f"{name} {facts['accuracy']:.1%}" for name, facts in judge["judges"].items())
     draw = " The model is fed a black-and-white draw of each." if model.likelihood.binarises else ""
     return (
         f"Encoder and decoder are both told the wrong label. Of all {count:,} such outputs the judges read as the "

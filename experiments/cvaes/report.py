@@ -52,7 +52,7 @@ def short_table(records):
     """What the README shows of a run: its headline models."""
     models = headline(by_model(records))
     shown = [record for seeds in models.values() for record in seeds]
-    what = f"{_data(shown[0])}. Shares are in percent; {report.hardware(shown[0])}."
+    what = f"{_data(shown[0])}. Shares are in percent; {sections.machines(shown)}."
     return sections.short(tables.short_table(models), shown, what, _commands(shown))
 
 

@@ -32,8 +32,8 @@ lower one counts. All scores are of the test split unless a column says otherwis
   residual block; *input*: once, beside the input.
 - **Label ignored**: what a model that ignores its label would score in "read as asked"; r is the judge's accuracy on
   plain reconstructions.
-- **Retention**: share of outputs whose nearest test image, by squared error, is the very image sent in. A model that
-  draws any image of the class obeys the label too, and keeps nothing.
+- **Retention**: share of outputs whose nearest image among 1,000 of the test split, by squared error, is the very one
+  sent in. A model that draws any image of the class obeys the label too, and keeps nothing.
 - **Slant kept, stroke thickness kept**: correlation of a digit's slant, and of its strokes' thickness, between input
   and output over all wrong labels. Each class's own mean is taken away. 1 is a style that is kept.
 - **Still true**: share of relabelled images that are read as their true class all the same.

@@ -2,8 +2,8 @@
 
     python experiments/maintenance/page_pictures.py cat.jpg --out docs/pictures
 
-Needs Debian's packages chromium and chromium-driver, and pip install ".[app]". The slow test of the page uses the same
-steps.
+Needs Debian's packages chromium and chromium-driver, and pip install ".[app,browser-test]". The slow test of the page
+uses the same steps.
 """
 
 import contextlib

@@ -54,6 +54,7 @@ class ParallelText:
         train = corpora.without_duplicates(read["train"])
         for part in ("validation", "test"):
             train = corpora.without(train, read[part])
+            train.counts[f"empty in {part}"] = read[part].counts["empty"]
         return {**read, "train": train}
 
     @staticmethod
@@ -102,7 +103,7 @@ class ParallelText:
         return {"name": self.name, **self.sizes, "fingerprint": fingerprint, "vocabulary": self.tokenizer.size}
 
     def record(self):
-        """Its identity, and what was left out of training, for `record.json`."""
+        """Its identity, and what was left out, for `record.json`."""
         return self.identity() | {"left_out": self.corpora["train"].counts}
 
     def __str__(self):

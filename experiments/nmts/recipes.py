@@ -3,13 +3,13 @@
 from dataclasses import asdict, dataclass, replace
 
 from experiments.harness.running.recipe import check, setting
+from tfnmt.batches import WIDTHS
 
 NORMS = ("pre", "post")
 """Names that `tfnmt` knows, which imports Keras."""
 
-FINE = (8, 12, 16, 20, 24, 28, 32, 40, 48, 64, 96, 152)
 COARSE = (24, 64, 152)
-"""Padded lengths of the batches. Fewer shapes cost more padding, and less time to compile where each is compiled."""
+"""Padded lengths of the batches, fewer than the usual `WIDTHS`: more padding, and less time where each is compiled."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Recipe:
         0, "leave out training pairs whose French is longer by more; 0 for none", option={"metavar": "TOKENS"}
     )
     batch_tokens: int = setting(4096, "padded tokens a step, of each side", 64, option=True)
-    widths: tuple = setting(FINE, "padded lengths")
+    widths: tuple = setting(WIDTHS, "padded lengths")
     epochs: int = setting(40, "instead of the model's own", 1, option=True)
     learning_rate: float = setting(1e-3, "peak of the one-cycle schedule", option=True)
     ema: float = setting(

@@ -30,7 +30,7 @@ def nmt_section(records, results_dir):
 
 def short_table(records):
     """What the README shows of a run."""
-    what = f"{_data(records[0])}. {report.hardware(records[0])}."
+    what = f"{_data(records[0])}. {sections.machines(records)}."
     return sections.short(_main_table(by_model(records)), records, what, map(report.command, records))
 
 
@@ -128,7 +128,7 @@ def _data(record):
     data = record["data"]
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in (data.get("left_out") or {}).items() if count)
     text = f"{data['train']:,} train / {data['validation']:,} validation / {data['test']:,} test pairs"
-    text += f" of `{record['dataset']}`" + (f"; left out of training: {left_out}" if left_out else "")
+    text += f" of `{record['dataset']}`" + (f"; left out: {left_out}" if left_out else "")
     words = data.get("vocabulary")
     return text + (f"; a vocabulary of {words:,} byte pairs, learned on the train split" if words else "")
 

@@ -1,7 +1,5 @@
 """Trains, scores, records and pictures transformers; the work behind `nmt.py`."""
 
-import numpy as np
-
 from experiments.harness.running import runs
 from experiments.harness.running.experiment import Experiment, Training
 from experiments.nmts import figures
@@ -64,7 +62,6 @@ class Run(Experiment):
         in the last; and the shares of padding in its batches."""
         record = super()._record(variant, seed, model, progress, scores)
         row, last = progress.history[progress.best_epoch - 1], progress.history[-1]
-        rates = [r["images_per_epoch"] / r["seconds"] for r in progress.history]
         pairs = self.data.pairs("train", self.recipes[variant])
         per_sentence = float(pairs.lengths.mean(axis=0).sum())
         record["data"]["padding"] = pairs.padding()
@@ -73,7 +70,7 @@ class Run(Experiment):
             "training_cross_entropy": row["cross_entropy"],
             "last_training_loss": last["loss"],
             "last_training_cross_entropy": last["cross_entropy"],
-            "tokens_per_second": float(np.median(rates)) * per_sentence,
+            "tokens_per_second": progress.images_per_second() * per_sentence,
         }
 
     def wrap_up(self):

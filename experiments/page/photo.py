@@ -18,6 +18,8 @@ ONE_AT_A_TIME = {"concurrency_id": "models", "concurrency_limit": 1}
 """Options of every event that runs a model: models are not made to be called by several threads."""
 
 MAX_MEGAPIXELS = 40
+LONGEST_NAME = 60
+"""Characters of a photo's name that its results keep: file systems take 255 bytes."""
 KEPT_RESULTS = 20
 """Results whose files are kept, the newest; the page hands out copies."""
 
@@ -43,7 +45,7 @@ def receive(upload):
             megapixels = image.width * image.height / 1e6
         if megapixels > MAX_MEGAPIXELS:
             refuse(f"The photo has {megapixels:.0f} megapixels; {MAX_MEGAPIXELS} are the most for this page.")
-        return Path(upload.orig_name or "photo").stem, read_photo(upload.path)
+        return Path(upload.orig_name or "photo").stem[:LONGEST_NAME], read_photo(upload.path)
     except (OSError, PhotoError, Image.DecompressionBombError):
         refuse("This file can't be read as a photo.")
 

@@ -45,7 +45,7 @@ def build(folder, weights=()):
 
 
 def serve(folder, host, port, weights=(), browser=True):
-    """Serves the page until Ctrl-C or a SIGTERM; raises `UserError` where the port can't be had."""
+    """Serves the page until Ctrl-C, a SIGTERM or the terminal's end; raises `UserError` where the port can't be had."""
     page = build(folder, weights).queue(max_size=32)
     try:
         _, url, _ = page.launch(
@@ -57,8 +57,9 @@ def serve(folder, host, port, weights=(), browser=True):
         raise UserError(f"can't listen on {host}, port {port or 'from 7860'}: {error}") from None
     print(f"The page: {url}   (Ctrl-C ends it)", flush=True)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under `nohup`
+            signal.signal(number, lambda *_: ended.set())
     ended.wait()
     page.close(verbose=False)
     print("ended")

@@ -66,6 +66,8 @@ def translate(text, name, beam):
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines or len(lines) > MAX_LINES:
         refuse(f"Write one to {MAX_LINES} sentences, one a line.")
+    if len(text) > MAX_CHARACTERS:
+        refuse(f"{MAX_CHARACTERS} characters are the most for this page.")
     french, (model, tokenizer) = translator(name, int(beam)).translate(lines), load(name)
     if len(tokenizer.encode([clean(lines[0])])[0]) >= pretrained.LONGEST:
         return "\n".join(french), "The first line is long, and was translated in parts: it has no map."

@@ -56,7 +56,9 @@ class Study:
         space.Fixed(TAG, self.tag)
         limits = (self.max_epochs, args.trials, args.seed, args.max_failures)
         self.oracle, self.plan = make_oracle(args.tuner, f"val_{task.monitor}", task.mode, space, *limits)
-        default = "-".join(filter(None, (task.name, task.choice.name, task.variant, task.preset, args.tuner)))
+        default = "-".join(
+            filter(None, (task.name, task.choice.name.replace("/", "-"), task.variant, task.preset, args.tuner))
+        )
         parent = Path(args.results) / "tuning"
         replaces = args.force or (bool(args.name) and role == "worker")  # whose chief knows which search this is
         self.folder, notices = choose_folder(parent, args.name or default, bool(args.name), self.config, replaces)

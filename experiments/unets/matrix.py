@@ -34,7 +34,7 @@ class Matrix(Experiment):
     name, monitor, mode, title = "unet", "iou", "max", "val IoU"
 
     def __init__(self, choice, preset, overrides, variants, seeds, machine, results, cache="memory", own=None):
-        self.cache, self.trivial = cache, {}
+        self.cache = cache
         base = make_recipe(preset, MATRIX[0], overrides)
         data = sources.load(choice, own, base, preset)
         self.scoring = scoring_of(data, base.target)
@@ -42,6 +42,7 @@ class Matrix(Experiment):
         self.recipes = {variant: on_data(make_recipe(preset, variant, overrides), data) for variant in variants}
         full_size = at_one_price(replace(base, half_size=0.0))  # which the variants differ in
         common = {name: value for name, value in full_size.record().items() if name not in vars(base.variant)}
+        common |= {name: overrides[name] for name in ("half_size", "images") if name in overrides}
         shared = {**common, **machine.settings(), "data": data.record()}
         configurations = {
             (variant, seed): {**self.recipes[variant].record(), "precision": machine.precision}
@@ -97,21 +98,16 @@ class Matrix(Experiment):
         )
         figures.draw_predictions(plain, self._test_names, folder / "predictions.png", label, self.scoring)
         print(f"{label}: {self.scoring.told(plain.scores)}", flush=True)
-        return {
-            "test": plain.scores,
-            "test_flip": flipped.scores,
-            "trivial": self._trivial(recipe.image_size),
-        }
+        return {"test": plain.scores, "test_flip": flipped.scores, "trivial": self._trivial}
 
     @functools.cached_property
     def _test_names(self):
         return _file_names(self.data.test)
 
-    def _trivial(self, image_size):
-        """Scores of the predictors that need no model, the same for all models of a size."""
-        if image_size not in self.trivial:
-            self.trivial[image_size] = self.scoring.trivial(self.data.test, image_size)
-        return self.trivial[image_size]
+    @functools.cached_property
+    def _trivial(self):
+        """Scores of the predictors that need no model; all models have images of the same size."""
+        return self.scoring.trivial(self.data.test, next(iter(self.recipes.values())).image_size)
 
     def finish_weights(self, path, variant):
         self.scoring.finish(path, self.recipes[variant].image_size)
@@ -146,4 +142,5 @@ class Matrix(Experiment):
 
 
 def _file_names(examples):
-    return [name.decode() for name in examples.map(lambda example: example["file_name"]).as_numpy_iterator()]
+    names = examples.map(lambda example: example["file_name"]).as_numpy_iterator()
+    return [name.decode(errors="replace") for name in names]

@@ -1,6 +1,7 @@
 """Segmentation data of one's own: a folder of photos and masks, or a TFDS dataset, with the classes found in it."""
 
 import hashlib
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -49,6 +50,8 @@ def from_pairs(name, pairs, train_limit=0, test_limit=0):
         held_out = min(len(found["validation"]), max(1, round(VALIDATION * train_limit)))
         found["validation"] = found["validation"][:held_out]
         found["train"] = found["train"][: train_limit - held_out]
+        if not found["train"]:
+            raise UserError(f"train_limit must leave a photo beside those for validation. Received: {train_limit}")
     found["test"] = found["test"][: test_limit or None]
     splits = {split: _files(files, pairs.coding) for split, files in found.items()}
     return OwnData(name, splits, pairs.fingerprint, pairs.coding)
@@ -58,8 +61,8 @@ def _files(files, coding):
     """A dataset that reads photos and masks when it is iterated."""
 
     def read(photo, mask):
-        image = read_photo(photo.numpy().decode())
-        return image, coding.ids(read_mask(mask.numpy().decode())[0])[..., None]
+        image = read_photo(os.fsdecode(photo.numpy()))
+        return image, coding.ids(read_mask(os.fsdecode(mask.numpy()))[0])[..., None]
 
     def example(photo, mask):
         image, ids = tf.py_function(read, (photo, mask), (tf.uint8, tf.uint8))
@@ -68,7 +71,7 @@ def _files(files, coding):
         name = tf.strings.split(photo, "/")[-1]
         return {"image": image, "segmentation_mask": ids, "file_name": name}
 
-    paths = tuple(list(map(str, column)) for column in zip(*files, strict=True))
+    paths = tuple(list(map(os.fsencode, column)) for column in zip(*files, strict=True))
     return tf.data.Dataset.from_tensor_slices(paths).map(example, tf.data.AUTOTUNE, deterministic=True)
 
 
@@ -86,6 +89,8 @@ def from_tfds(choice, train_limit=0, test_limit=0, ignore=IGNORE):
     chosen, at_most = _tfds_splits(choice), limits(train_limit, test_limit)
     masks = datasets.load_splits(choice, chosen, decoders=datasets.only("segmentation_mask"), limits=at_most)
     values, fingerprint = _scan(masks, choice)
+    if values.min() < 0:
+        raise UserError(f"{choice.name} has masks with {values.min()}; class ids must be 0 or greater")
     try:
         coding = find_coding(values, ignore=ignore)
     except ValueError as error:
@@ -119,6 +124,8 @@ def _tfds_splits(choice):
         image, mask = features["image"], features["segmentation_mask"]
         if np.dtype(image.np_dtype) != np.uint8:
             raise UserError(f"{choice.name} has images of {np.dtype(image.np_dtype)}; a U-Net needs uint8")
+        if not np.issubdtype(mask.np_dtype, np.integer):
+            raise UserError(f"{choice.name} has masks of {np.dtype(mask.np_dtype)}; a U-Net needs whole class ids")
         if mask.shape[2:] not in ((), (1,)):
             raise UserError(f"{choice.name} has masks of {mask.shape}; a U-Net needs (h, w, 1)")
 

@@ -66,10 +66,14 @@ def read_pairs(folder, ignore=IGNORE):
 def _by_stem(folder):
     """The images in a folder by their names without suffix, in alphabetical order.
 
-    Raises `UserError` if there is no image in it, or two images of one name.
+    Raises `UserError` if it can't be read, if there is no image in it, or two images of one name.
     """
     found = {}
-    for path in photos_in(folder)[0]:
+    try:
+        images, _ = photos_in(folder)
+    except OSError as error:
+        raise UserError(f"can't read {folder} ({error.strerror})") from None
+    for path in images:
         if path.stem in found:
             raise UserError(f"{found[path.stem]} and {path} have the same name; keep one of them")
         found[path.stem] = path

@@ -56,6 +56,9 @@ VARIANTS = {
 MATRIX = ("mp-tr-bce", "mp-tr-dice", "strconv-tr-bce", "strconv-ups-dice")
 
 
+MOST_EPOCHS = 400
+"""Of a small training set, which the budget of images would go through thousands of times."""
+
 LATER = {"weights": None, "encoder_rate": 1.0, "encoder_scale": 1, "ema": 0.0, "half_size": 0.0}
 """Fields that came after the first records, with values that change nothing. A record has them where they differ."""
 
@@ -102,8 +105,8 @@ class Recipe:
         check(self)
 
     def epochs_for(self, train_images):
-        """Epochs that make up the budget for a training set of this size; at least one."""
-        return self.epochs or max(1, round(self.images / train_images))
+        """Epochs that make up the budget for a training set of this size: one to `MOST_EPOCHS`."""
+        return self.epochs or min(MOST_EPOCHS, max(1, round(self.images / train_images)))
 
     def half_size_epochs(self, epochs):
         """How many of so many epochs train on images of half the side; never all."""

@@ -45,7 +45,7 @@ def short_table(records):
     config = records[0]["config"]
     what = (
         f"{sections.images(records[0])}. Target `{config['target']}`, {config['image_size']} x {config['image_size']} "
-        f"pixels, {config['filters']} filters at the first level; {report.hardware(records[0])}."
+        f"pixels, {config['filters']} filters at the first level; {sections.machines(records)}."
     )
     halved = any(field(record, "config.half_size") for record in records)
     what = " ".join([what, *_dagger(records), *["Images/s at full size."] * halved])

@@ -1,6 +1,14 @@
-"""What tests of several scripts share, trained once a session."""
+"""What tests of several scripts share, among them what is trained once a session."""
 
 import pytest
+
+
+@pytest.fixture
+def start_here(tmp_path, monkeypatch, capfd):
+    """A function that runs a script in this process as `run_here` does, with its results below `tmp_path`."""
+    from tests.experiments.sessions import run_here
+
+    return lambda script, *options: run_here(monkeypatch, capfd, script, *options, "--results", tmp_path / "results")
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,14 @@ def finish_here(module, *options):
         assert run_main(module.main) == 0
 
 
+def include(monkeypatch, *options):
+    """Runs `include_weights.py` in this process; what it raises passes."""
+    from experiments.maintenance import include_weights
+
+    monkeypatch.setattr(sys, "argv", [include_weights.__file__, *map(str, options)])
+    include_weights.main()
+
+
 # What a run finds
 
 

@@ -170,24 +170,6 @@ def test_classes_have_their_ids_their_colours_and_a_legend():
     np.testing.assert_array_equal(laid_over[0, 1], np.round(100 + 0.5 * np.array(classes.colours[1])))
 
 
-# English to French
-
-
-def test_the_attention_map_has_a_row_a_french_piece():
-    pytest.importorskip("gradio", reason='needs pip install ".[app]"')
-    from experiments.page.translation import attention_table
-    from tfnmt.model import Transformer
-    from tfnmt.tokenizer import Tokenizer
-    from tfnmt.translate import attention_map
-
-    tokenizer = Tokenizer.train(["two <dogs> run", "deux chiens courent"] * 3, 300)
-    model = Transformer(tokenizer.size, layers=1, width=16, heads=2, feed_forward=16)
-    columns, rows, weights = attention_map(model, tokenizer, "two  <dogs>", "deux chiens")
-    table = attention_table(columns, rows, weights)
-    assert table.count("<tr>") == len(rows) + 1 and table.count("<td") == weights.size
-    assert f"{weights[0, 0]:.0%}" in table and "<th> <<" not in table and "&lt;" in table
-
-
 # In the browser
 
 
@@ -195,7 +177,7 @@ def test_the_attention_map_has_a_row_a_french_piece():
 def page(tmp_path_factory):
     """The page in a Chromium: (driver, address, folder of its temporary files)."""
     pytest.importorskip("gradio", reason='needs pip install ".[app]"')
-    pytest.importorskip("selenium", reason='needs pip install ".[app]"')
+    pytest.importorskip("selenium", reason='needs pip install ".[browser-test]"')
     if not (page_pictures.CHROMIUM and page_pictures.DRIVER):
         pytest.skip("needs Debian's packages chromium and chromium-driver")
     folder = tmp_path_factory.mktemp("temporary")

@@ -12,7 +12,8 @@ from experiments.benchmarks.kernels import kernel_shares, kind_of
 from experiments.benchmarks.loops import PlainLoop, ProjectLoop
 from experiments.benchmarks.networks import make_workload
 from experiments.benchmarks.plan import Row, make_sizes
-from experiments.nmts.recipes import FINE, make_recipe
+from experiments.nmts.recipes import make_recipe
+from tfnmt.batches import WIDTHS
 from tfnmt.flops import count_flops
 
 SIZES = {"image_size": 16, "filters": 2, "batch_size": 2, "unet_batches": 2, "cvae_preset": "smoke"}
@@ -71,7 +72,7 @@ def test_decoding_is_measured_with_kept_keys_and_values_and_without(monkeypatch)
 
 
 def test_batches_by_length_hold_the_same_sentences_with_less_padding(monkeypatch):
-    recipe = make_recipe("multi30k", "assignment", "smoke", {"vocabulary": 400, "widths": FINE})
+    recipe = make_recipe("multi30k", "assignment", "smoke", {"vocabulary": 400, "widths": WIDTHS})
     monkeypatch.setattr(buckets, "make_recipe", lambda *_: recipe)
     for name, value in (("SENTENCES", 400), ("BATCH_TOKENS", 256), ("EVERY", 1)):
         monkeypatch.setattr(buckets, name, value)
@@ -113,15 +114,6 @@ def test_a_step_trains_and_a_prediction_does_not(programs):
         assert int(own.model.optimizer.iterations) == before + steps
         kept = [np.array_equal(*pair) for pair in zip(weights, own.model.get_weights(), strict=True)]
         assert all(kept) != bool(steps)
-
-
-def test_the_input_pipeline_goes_on_with_the_next_epoch_and_the_step_alone_has_one_batch(programs):
-    workload, own, _ = programs
-    begun = next(own.numbers)
-    for _ in range(workload.data().steps):
-        own.together()
-    assert next(own.numbers) == begun + 2  # the epoch that this test took for itself, and one more
-    assert np.array_equal(*(np.asarray(next(own.same)[0]) for _ in range(2)))
 
 
 def test_a_plain_program_is_timed_by_whole_steps(programs):

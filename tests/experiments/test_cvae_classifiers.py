@@ -105,14 +105,6 @@ def enough(images=18_000, flip=None, family="glyphs"):
     return SimpleNamespace(family=family, flip=flip, sizes={"train": images}, fingerprint={}, record=dict)
 
 
-def test_classifiers_are_trained_in_full_outside_the_smoke_preset(tmp_path):
-    data = enough()
-    judges = Judges(GLYPHS, "cpu", data, MACHINE, tmp_path)
-    assert (list(judges.chosen.values()), judges.epochs) == ([recipe for recipe, _ in JUDGES["glyphs"]],
-        {"small": 8, "plain-small": 8})  # fmt: skip
-    assert FeatureNetworks(GLYPHS, "cpu", data, MACHINE, tmp_path).left() == [("small", 2)]
-
-
 def test_few_images_make_small_batches_and_many_epochs(tmp_path):
     """Or a loss and scores would hang on classifiers of a dozen steps."""
     few = Judges(GLYPHS, "cpu", enough(216), MACHINE, tmp_path).chosen["small"]

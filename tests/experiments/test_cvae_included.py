@@ -3,9 +3,8 @@
 import hashlib
 import json
 import shutil
-import sys
+from functools import partial
 
-import numpy as np
 import pytest
 
 from experiments import cvae
@@ -13,17 +12,11 @@ from experiments.cvaes import included
 from experiments.harness.data.datasets import Choice
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
-from experiments.maintenance import include_weights
-from tests.experiments.sessions import ROOT, files, finish_here, quick, read, run_here
+from tests.experiments.sessions import ROOT, files, finish_here, include, quick, read
 from tfcvae import pretrained
 
 AGAIN = ["--data", "glyphs", "--wrong-labels-only"]
 SHORT = {"epochs": 1, "latent_dim": 4, "importance_samples": 0, "wrong_labels": 1, "samples_per_class": 1}
-
-
-def include(monkeypatch, *options):
-    monkeypatch.setattr(sys, "argv", ["include_weights.py", *map(str, options)])
-    include_weights.main()
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +45,8 @@ def weights(model_folder, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capfd):
-    """A function that runs the script in this process."""
-
-    def run(*options):
-        return run_here(monkeypatch, capfd, cvae, *options, "--results", tmp_path / "results")
-
-    return run
+def here(start_here):
+    return partial(start_here, cvae)
 
 
 @pytest.fixture
@@ -208,30 +196,6 @@ def test_those_that_were_taken_from_included_weights_come_along_from_there(train
     after = {path.name.replace("digits", "glyphs"): path.read_bytes() for path in (tmp_path / "others").iterdir()}
     assert after.keys() == before.keys()
     assert {name for name in before if after[name] != before[name]} == {"glyphs.json"}  # the folders in it
-
-
-def test_weights_that_would_be_too_large_are_stored_as_float16(model_folder, tmp_path, monkeypatch):
-    """And load as float32, rounded; other figures than weights stay as they are."""
-    import keras
-
-    size = (model_folder / "model.keras").stat().st_size
-    monkeypatch.setattr(include_weights, "MAX_MIB", 0.8 * size / 2**20)
-    monkeypatch.setattr(include_weights, "networks_of", lambda *_: {})
-    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
-    include(monkeypatch, model_folder, tmp_path / "glyphs")
-    record = read(tmp_path, "glyphs.json")
-    assert record.pop("weights_stored") == "float16" and record.pop("weights_sha256")
-    assert record == read(model_folder)
-    assert (tmp_path / "glyphs.keras").stat().st_size < 0.7 * size
-    model, exact = pretrained.load_model("glyphs"), keras.models.load_model(model_folder / "model.keras")
-    assert int(model.steps_done) == int(exact.steps_done) > 0
-    np.testing.assert_array_equal(model.noise_seeds.state, exact.noise_seeds.state)
-    for variable, full in zip(model.trainable_variables, exact.trainable_variables, strict=True):
-        assert variable.dtype == "float32"
-        np.testing.assert_array_equal(variable, np.asarray(full).astype("float16").astype("float32"))
-    once = (tmp_path / "glyphs.keras").read_bytes()
-    include(monkeypatch, model_folder, tmp_path / "again")
-    assert (tmp_path / "again.keras").read_bytes() == once
 
 
 def test_a_judge_that_is_missing_or_too_large_leaves_nothing(trained, tmp_path, monkeypatch):

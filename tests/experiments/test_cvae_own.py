@@ -1,5 +1,7 @@
 """Conditional VAEs on labelled images of one's own: a folder a class, or a TFDS dataset by name."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,13 @@ from experiments.cvaes.own_images import of_tfds
 from experiments.cvaes.recipes import make_recipe
 from experiments.harness.data import datasets
 from experiments.harness.running.errors import UserError
-from tests.experiments.sessions import read, run_here, store
+from tests.experiments.sessions import read, store
 from tests.experiments.test_class_folders import GREYS, write
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capfd):
-    """A function that runs the script in this process."""
-    options = ["--preset", "smoke", "--precision", "float32", "--results", tmp_path / "results"]
-    return lambda *more: run_here(monkeypatch, capfd, cvae, *options, *more)
+def here(start_here):
+    return partial(start_here, cvae, "--preset", "smoke", "--precision", "float32")
 
 
 def test_a_folder_says_its_classes_and_the_work(tmp_path, here):

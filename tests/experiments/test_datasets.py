@@ -156,9 +156,9 @@ def test_download_prepares_and_then_reads(prepared, tmp_path, monkeypatch):
     assert sorted(file_names(splits["test"])) == ["0.png", "1.png"]
 
 
-def cut(folder, size):
+def cut_between_records(folder):
     data = (folder / TRAIN_FILE).read_bytes()
-    (folder / TRAIN_FILE).write_bytes(data[:size] if size else data[: struct.unpack("<Q", data[:8])[0] + 16])
+    (folder / TRAIN_FILE).write_bytes(data[: struct.unpack("<Q", data[:8])[0] + 16])
 
 
 def flip_a_bit(folder):
@@ -167,51 +167,18 @@ def flip_a_bit(folder):
     (folder / TRAIN_FILE).write_bytes(data)
 
 
-def cut_text(folder, name):
-    (folder / name).write_text((folder / name).read_text()[:100])
+def cut_text(folder):
+    path = folder / "dataset_info.json"
+    path.write_text(path.read_text()[:100])
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda folder: cut(folder, 50),
-        lambda folder: cut(folder, None),  # after the first whole record
-        flip_a_bit,
-        lambda folder: (folder / TRAIN_FILE).unlink(),
-        lambda folder: cut_text(folder, "dataset_info.json"),
-        lambda folder: cut_text(folder, "features.json"),
-    ],
-    ids=["inside a record", "between records", "bit", "shard", "dataset_info.json", "features.json"],
-)
+@pytest.mark.parametrize("damage", [cut_between_records, flip_a_bit, cut_text])
 def test_damaged_data_is_an_error_that_names_the_folder(copy, damage):
     data_dir, folder = copy
     damage(folder)
     choice = choose("tiny", "tiny", "shapes", data_dir)
     with pytest.raises(UserError, match=f"damaged data in {folder} .*delete that folder and prepare it again"):
         fingerprint(load_splits(choice, {"train": "train"}, decoders=only("file_name")), "file_name", choice)
-
-
-def test_an_image_that_cannot_be_decoded_is_damage_too(copy):
-    import tensorflow as tf
-
-    data_dir, folder = copy
-    records = list(tf.data.TFRecordDataset(str(folder / TRAIN_FILE)).as_numpy_iterator())
-    example = tf.train.Example.FromString(records[3])
-    example.features.feature["image"].bytes_list.value[0] = b"not an image"
-    with tf.io.TFRecordWriter(str(folder / TRAIN_FILE)) as writer:
-        for record in [*records[:3], example.SerializeToString(), *records[4:]]:
-            writer.write(record)
-
-    choice = choose("tiny", "tiny", "shapes", data_dir)
-    dataset = load_splits(choice, {"train": "train"})["train"]
-    fingerprint(
-        {"train": load_splits(choice, {"train": "train"}, decoders=only("file_name"))["train"]}, "file_name", choice
-    )
-    line = rf"damaged data in {folder} \(Unknown image file format\. .*prepare it again"
-    with pytest.raises(UserError, match=line), datasets.naming_damage(choice):
-        list(dataset.map(lambda example: example["image"]).batch(1).as_numpy_iterator())
-    with pytest.raises(tf.errors.InvalidArgumentError), datasets.naming_damage(Choice("shapes", "builtin", None, "")):
-        list(dataset.as_numpy_iterator())
 
 
 # Selecting and identifying

@@ -46,13 +46,6 @@ def test_download_servers_come_from_tfds_own_tables(name, server, megabytes):
     assert round(size / 1e6) == megabytes
 
 
-def test_addresses_with_blanks_and_tables_with_comments():
-    url, size = downloads.find_download("quickdraw_bitmap")
-    assert url.startswith("https://") and " " not in url and size > 1e9
-    for name in ("webvid", "segment_anything"):  # tables without a file
-        assert downloads.find_download(name) == (None, 0)
-
-
 def test_probe_tells_a_file_that_is_there_from_one_that_is_not(server):
     address, asked = server
     assert downloads.probe(f"{address}/there") == ""

@@ -89,11 +89,10 @@ def test_precision_asked_for_is_kept(machine, precision, capabilities):
     assert decision.xla is bool(capabilities)
 
 
-def test_one_line_and_a_record_say_the_decision(machine):
+def test_one_line_says_the_decision(machine):
     machine(PLAIN_X86, [(8, 6), (8, 6)])
     decision = hardware.decide()
     assert str(decision) == (f"GPU 2 x Tesla, {decision.cores} cores; mixed_bfloat16 (compute capability 8.6); XLA on")
-    assert decision.record() == vars(decision) and decision.reason == "compute capability 8.6"
     assert (decision.gpus, decision.strategy, decision.replicas, decision.backend) == (2, "none", 1, "tensorflow")
     assert decision.settings() == {"precision": "mixed_bfloat16"}
 
@@ -108,6 +107,12 @@ def test_every_device_gets_its_share_of_every_validation_batch(replicas, count, 
     batches = list(examples.batch(batch_size).as_numpy_iterator())
     assert [len(batch) for batch in batches] == sizes
     assert [n for batch in batches for n in batch] == list(range(sum(sizes)))
+
+
+def test_fewer_validation_examples_than_devices_are_refused():
+    machine = hardware.Hardware("CPU", "", 2, 0, "float32", False, "", "mirrored", 2)
+    with pytest.raises(UserError, match="2 devices can't share 1 for validation"):
+        machine.shareable(tf.data.Dataset.range(1), 32)
 
 
 def test_a_batch_that_the_devices_cannot_share_evenly_is_refused():

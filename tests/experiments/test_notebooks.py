@@ -8,9 +8,8 @@ import nbformat
 import pytest
 
 from experiments.harness.running.errors import UserError
-from experiments.notebooks import execute as execute_script
 from experiments.notebooks.execute import FOLDER, NOTEBOOKS, execute
-from tests.experiments.sessions import ROOT, run_here
+from tests.experiments.sessions import ROOT
 
 PICTURES = {"cvae_mnist": 4, "cvae_cifar10": 4, "unet_matrix": 3, "translation": 2}
 SMOKE = {
@@ -99,38 +98,12 @@ def test_notebook_runs_in_smoke_size(name, where):
     assert path.read_bytes() == before
 
 
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A folder with a notebook of two cells, `X = 1` and `1 / (X - 2)`, that the script takes for its own."""
+def test_a_cell_that_raises_is_named_and_nothing_is_written(tmp_path):
     cells = [nbformat.v4.new_code_cell("X = 1"), nbformat.v4.new_code_cell("1 / (X - 2)")]
     cells[0].metadata["tags"] = ["parameters"]
     path = tmp_path / "tiny.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    monkeypatch.setattr(execute_script, "FOLDER", tmp_path)
-    monkeypatch.setattr(execute_script, "NOTEBOOKS", ("tiny",))
-    return path
-
-
-def test_the_script_executes_in_place_and_again(tiny, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["execute.py", "tiny"])
-    for _ in range(2):
-        execute_script.main()
-        notebook = nbformat.read(tiny, as_version=4)
-        assert [cell.source for cell in code_cells(notebook)] == ["X = 1", "1 / (X - 2)"]
-        assert [cell.execution_count for cell in code_cells(notebook)] == [1, 2]
-        assert written(notebook).strip() == "-1.0"
-    assert [path.name for path in tiny.parent.iterdir()] == ["tiny.ipynb"]
-
-
-def test_a_cell_that_raises_is_named_and_nothing_is_written(tiny):
-    before = tiny.read_bytes()
+    before = path.read_bytes()
     with pytest.raises(UserError, match="tiny.ipynb stopped with ZeroDivisionError: division by zero"):
-        execute(tiny, {"X": 2})
-    assert tiny.read_bytes() == before
-
-
-def test_a_notebook_or_a_folder_that_is_not_there(monkeypatch, capfd):
-    code, out, err = run_here(monkeypatch, capfd, execute_script, "cvae_mnst")
-    assert (code, out) == (2, "") and err.startswith(f"error: there are {', '.join(NOTEBOOKS)}. Received: cvae_mnst;")
-    code, out, err = run_here(monkeypatch, capfd, execute_script, "--data-dir", "absent")
-    assert (code, out) == (2, "") and err.startswith("error: --data-dir absent is not a folder")
+        execute(path, {"X": 2})
+    assert path.read_bytes() == before

@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -100,12 +101,8 @@ def test_options_become_overrides():
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capfd):
-    """A function that runs the script in this process."""
-    options = shlex.split("--preset smoke --precision float32")
-    return lambda *more: run_here(
-        monkeypatch, capfd, run_unet_matrix, *options, *more, "--results", tmp_path / "results"
-    )
+def here(start_here):
+    return partial(start_here, run_unet_matrix, "--preset", "smoke", "--precision", "float32")
 
 
 def test_dry_run_says_the_work_and_writes_nothing(tmp_path, here):

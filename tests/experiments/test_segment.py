@@ -1,13 +1,11 @@
 """The photo-to-mask command, and the one that puts weights into the repository."""
 
 import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +14,8 @@ from PIL import Image
 
 from experiments import segment
 from experiments.harness.running.errors import UserError
-from experiments.maintenance import include_weights
 from experiments.unets.overlays import overlay
-from tests.experiments.sessions import ROOT, quick, run_here
+from tests.experiments.sessions import ROOT, include, quick, run_here
 
 SCRIPT = ROOT / "experiments" / "segment.py"
 
@@ -233,23 +230,6 @@ def test_where_nobody_reads_on_it_ends_as_other_tools_do(tmp_path):
     assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
 
 
-def test_ctrl_c_while_tensorflow_starts_is_one_line(tmp_path):
-    photo(tmp_path / "a.png")
-    with subprocess.Popen(
-        [sys.executable, SCRIPT, "a.png"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # jobs in the background ignore it
-    ) as process:
-        assert process.stdout.readline() == "Starting TensorFlow ...\n"
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "interrupted: what is listed above is written\n")
-
-
 def test_a_photo_that_memory_does_not_bear_is_skipped(tmp_path, run, red, capsys, monkeypatch):
     import tensorflow as tf
 
@@ -301,32 +281,12 @@ def test_ctrl_c_amid_the_photos_keeps_those_that_are_done(tmp_path, run, red, ca
 # Weights for the repository
 
 
-@pytest.fixture
-def include(monkeypatch):
-    def call(*options):
-        monkeypatch.setattr(sys, "argv", ["include_weights.py", *map(str, options)])
-        return include_weights.main()
-
-    return call
-
-
-def finished(folder, record='{"test": {"iou": 0.8}}'):
+def finished(folder, record):
     """A model's folder."""
     folder.mkdir()
     (folder / "model.keras").write_bytes(b"weights")
     (folder / "record.json").write_text(record)
     return folder
-
-
-SHA256 = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"  # of b"weights"
-
-
-def test_weights_are_copied_as_they_are_and_the_record_with_their_hash(tmp_path, include):
-    include(finished(tmp_path / "seed-0"), tmp_path / "weights" / "pets.v2")
-    copies = sorted((tmp_path / "weights").iterdir())
-    assert [path.name for path in copies] == ["pets.v2.json", "pets.v2.keras"]
-    assert json.loads(copies[0].read_text()) == {"test": {"iou": 0.8}, "weights_sha256": SHA256}
-    assert copies[1].read_bytes() == b"weights"
 
 
 @pytest.mark.parametrize(
@@ -340,14 +300,12 @@ def test_weights_are_copied_as_they_are_and_the_record_with_their_hash(tmp_path,
         ("seed-0", "new/pets.keras", "new/pets.keras names one of the copies; leave .keras out"),
     ],
 )
-def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(
-    tmp_path, monkeypatch, include, folder, target, line
-):
+def test_a_bad_source_or_target_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, folder, target, line):
     monkeypatch.chdir(tmp_path)
     for name, record in (("seed-0", "{}"), ("torn", '{"te'), ("judged", '{"judge": {}}')):
         finished(tmp_path / name, record)
     (tmp_path / "a file").write_text("")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=re.escape(line)):
-        include(folder, target)
+        include(monkeypatch, folder, target)
     assert sorted(tmp_path.rglob("*")) == before

@@ -39,6 +39,17 @@ def test_a_line_for_each_line(tmp_path, monkeypatch, capfd, weights):
     assert status == 0 and again == 2 * f"{out.splitlines()[0]}\n"
 
 
+def test_what_a_terminal_lacks_is_replaced(monkeypatch, capfd, weights):
+    from tfnmt.translate import Translator
+
+    monkeypatch.setattr(Translator, "translate", lambda self, texts: ["Où est le cœur\u202f?"])
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        assert run_here(patch, capfd, translate, "Where?", "--weights", weights)[0] == 0
+    assert terminal.buffer.getvalue().decode("latin-1") == "Où est le c?ur ?\n"
+
+
 def test_bad_weights(tmp_path, monkeypatch, capfd, weights):
     (tmp_path / "model.keras").write_bytes(weights.read_bytes()[:1000])
     status, _, err = run_here(monkeypatch, capfd, translate, "Hello.", "--weights", tmp_path / "model.keras")

@@ -3,11 +3,9 @@
 import json
 import shlex
 import shutil
-from dataclasses import replace
-from types import SimpleNamespace
 
 from experiments import tune_cvae
-from experiments.cvaes.recipes import Recipe, make_recipe
+from experiments.cvaes.recipes import make_recipe
 from experiments.harness.running import hardware
 from tests.experiments.sessions import run_here
 
@@ -17,22 +15,6 @@ BASE = shlex.split("--preset smoke --data glyphs --precision float32")
 def test_a_model_of_another_dataset_is_refused_at_once(monkeypatch, capfd):
     code, out, err = run_here(monkeypatch, capfd, tune_cvae, "--data", "glyphs", "--model", "density")
     assert (code, out, err) == (2, "", "error: --model must be one of standard for glyphs. Received: density\n")
-
-
-def test_space_holds_what_compares():
-    from experiments.cvaes.tuning import CVAETask
-    from experiments.searches.oracles import describe_space
-
-    task = object.__new__(CVAETask)
-    task.recipe = make_recipe("cifar10", "density", "cpu", {})
-    task.data = SimpleNamespace(image_shape=(32, 32, 3))  # of which the space asks no more
-    space = describe_space(task.space())
-    assert space["latent_dim"] == {"choices": [4, 8, 16, 32]} and space["label_dim"] == {"choices": [8, 16, 32, 64]}
-    assert space["likelihood"] == {"choices": ["discretized_logistic", "coupled_discretized_logistic"]}
-    assert space["kl_weight"]["min"] < 1 < space["kl_weight"]["max"] and set(space) <= {*vars(Recipe()), "latent_dim"}
-    assert space["prior"] == {"choices": ["standard", "class"]}
-    task.recipe = replace(task.recipe, likelihood="gaussian")
-    assert "likelihood" not in task.space().values  # a density compares with no other likelihood
 
 
 def test_a_search(tmp_path, monkeypatch, capfd, smoke_classifiers):

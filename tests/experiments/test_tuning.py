@@ -3,24 +3,16 @@
 import itertools
 import json
 import math
-import socket
-from concurrent import futures
-from threading import Event, Timer
 
-import grpc
 import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_tuner.engine.trial import Trial
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.protos import get_service_grpc
 
 from experiments.harness.running import runs
 from experiments.harness.running.errors import UserError
 from experiments.harness.running.training import TrainingDiverged
-from experiments.searches import oracles, search
-from experiments.searches.options import VARIABLES
+from experiments.searches import oracles
 from experiments.searches.oracles import EPOCHS, PROMOTED, make_oracle
 from experiments.searches.search import TAG, Search
 
@@ -47,12 +39,10 @@ def score(values, epochs):
 class Session:
     """One start of a search, in this process."""
 
-    def __init__(
-        self, folder, tuner="hyperband", trials=0, max_epochs=9, seed=0, run=None, max_failures=3, role="alone"
-    ):
+    def __init__(self, folder, tuner="hyperband", trials=0, max_epochs=9, seed=0, run=None, max_failures=3):
         self.oracle, self.plan = make_oracle(tuner, "val_x", "max", space(), max_epochs, trials, seed, max_failures)
         self.max_epochs, self.runs, self.other = max_epochs, [], run
-        self.tuner = Search(self.oracle, folder, self.run, "", role)
+        self.tuner = Search(self.oracle, folder, self.run, "", "alone")
 
     def run(self, trial, folder):
         values = trial.hyperparameters.values
@@ -89,16 +79,6 @@ def test_hyperband_runs_its_sweep_and_promotes_the_best(tmp_path):
         values = promoted.hyperparameters.values
         past = session.oracle.trials[values[PROMOTED]].hyperparameters.values
         assert all(values[name] == past[name] for name in ("block", "rate", "dropout"))
-
-
-def test_results_of_a_replaced_search_are_no_error(tmp_path):
-    """A worker may still hold a trial when its chief is started again with --force."""
-    session = Session(tmp_path / "work", "random", 2).search()
-    before = session.outcome()
-    unknown = Trial(session.oracle.get_space(), "77")
-    assert session.oracle.update_trial("77", {"score": 1.0}).trial_id == "77"
-    session.oracle.end_trial(unknown)
-    assert session.outcome() == before and "77" not in session.oracle.end_order
 
 
 @pytest.mark.parametrize(
@@ -165,9 +145,6 @@ def kill_at(monkeypatch, moment):
         ("hyperband", 0, 3),
         ("random", 4, 3),
         ("bayesian", 4, 15),  # a Gaussian process takes seconds
-        pytest.param("hyperband", 0, 1, marks=pytest.mark.slow),
-        pytest.param("random", 4, 1, marks=pytest.mark.slow),
-        pytest.param("bayesian", 4, 7, marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_at_any_write_changes_nothing(tmp_path, monkeypatch, tuner, trials, step):
@@ -192,36 +169,12 @@ def test_a_kill_at_any_write_changes_nothing(tmp_path, monkeypatch, tuner, trial
         assert second.oracle.ongoing_trials == {} and second.oracle._retry_queue == []
 
 
-def test_a_trial_in_flight_runs_again_first(tmp_path):
-    def die(trial):
-        if trial.trial_id == "0002":
-            raise Killed
-
-    first = Session(tmp_path / "work", max_epochs=3, run=die)
-    with pytest.raises(Killed):
-        first.search()
-    assert json.loads((tmp_path / "work/trial_0002/trial.json").read_text())["status"] == "RUNNING"
-    second = Session(tmp_path / "work", max_epochs=3)
-    assert not second.oracle.is_finished()
-    second.search()
-    assert (first.runs, second.runs) == (["0000", "0001", "0002"], ["0002", "0003", "0004", "0005"])
-
-
 def test_a_finished_search_runs_nothing_and_goes_on_when_more_is_asked_for(tmp_path):
     for tuner in ("random", "hyperband"):
         Session(tmp_path / tuner, tuner, trials=6, max_epochs=3).search()
         assert Session(tmp_path / tuner, tuner, trials=6, max_epochs=3).search().runs == []
         more = Session(tmp_path / tuner, tuner, trials=8, max_epochs=3).search()
         assert [int(name) for name in more.runs] == [6, 7] and len(more.oracle.trials) == 8
-
-
-@pytest.mark.parametrize("tuner, trials", [("random", 4), ("hyperband", 0), ("bayesian", 4)])
-def test_whether_a_search_is_finished_can_be_asked_at_any_time(tmp_path, tuner, trials):
-    reference = Session(tmp_path / "reference", tuner, trials, max_epochs=3).search().outcome()
-    session, answers = Session(tmp_path / "asked", tuner, trials, max_epochs=3), []
-    session.tuner.pre_create_trial = lambda: answers.append(session.oracle.is_finished())
-    assert session.search().outcome() == reference
-    assert answers == len(reference) * [False] + [True]
 
 
 def test_unreadable_state_is_named(tmp_path):
@@ -318,54 +271,3 @@ def test_fewer_trials_than_were_begun_leave_out_the_one_that_was_going_on(tmp_pa
     assert more.runs == ["11", "12"] and more.oracle.end_order == [f"{n:02}" for n in range(13)]
     if tuner == "hyperband":
         assert more.outcome() == Session(tmp_path / "whole", tuner, 13).search().outcome()
-
-
-# A chief
-
-
-@pytest.fixture
-def port(monkeypatch):
-    """A free port, at which workers in this process look for their chief."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = str(s.getsockname()[1])
-    for variable, value in zip(VARIABLES, ("worker", "127.0.0.1", port), strict=True):
-        monkeypatch.setenv(variable, value)
-    return port
-
-
-def serve(oracle, port):
-    """What `keras_tuner.src.distribute.oracle_chief.start_server` starts, without waiting for its end."""
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
-    get_service_grpc().add_OracleServicer_to_server(OracleServicer(oracle), server)
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
-    return server
-
-
-def test_a_worker_waits_for_a_chief_that_starts_late_and_for_one_that_is_gone(tmp_path, port, monkeypatch):
-    sessions, servers, lines = [], [], []
-
-    def start():
-        sessions.append(Session(tmp_path / "chief", "random", 4))
-        servers.append(serve(sessions[-1].oracle, port))
-
-    def say(line, flush):
-        lines.append(line)
-        Timer(0.2, start).start()  # a chief starts only where the worker says that it waits
-
-    def lose_the_chief(trial):
-        if trial.trial_id == "1":
-            lost = Event()
-            worker.tuner._channel.subscribe(lambda state: state is grpc.ChannelConnectivity.READY or lost.set())
-            servers[0].stop(None).wait()
-            assert lost.wait(60)
-
-    monkeypatch.setattr(search, "print", say, raising=False)
-    worker = Session(tmp_path / "worker", run=lose_the_chief, role="worker")
-    worker.search()
-    servers[1].stop(None).wait()
-    assert worker.runs == ["0", "1", "2", "3"]
-    assert lines == 2 * [f"Waiting for the chief at 127.0.0.1:{port} ..."]
-    assert sessions[1].oracle.end_order == ["0", "1", "2", "3"] and sessions[1].oracle.is_finished()
-    assert {trial.status for trial in sessions[1].oracle.trials.values()} == {"COMPLETED"}

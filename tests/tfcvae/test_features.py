@@ -61,12 +61,8 @@ def test_distance_by_hand():
     assert distance.dtype == "float32" and np.allclose(distance, [6, 5])
 
 
-def test_parameter_counts_and_cost():
+def test_parameter_counts():
     classifier = build_feature_classifier(SHAPE, 5, "tiny")
     # Stem 3 -> 8, two convolutions at each stage, 1x1 from 8 to 16, none with a bias; normalization has 4 a channel.
     convolutions = 9 * 3 * 8 + 2 * 9 * 8 * 8 + 8 * 16 + 2 * 9 * 16 * 16
     assert classifier.count_params() == convolutions + 4 * (2 * 8 + 2 * 16 + 16) + (16 + 1) * 5
-    base = build_feature_classifier((32, 32, 3), 10, "base")
-    convolutions = [layer for layer in base.layers if isinstance(layer, keras.layers.Conv2D)]
-    cost = sum(np.prod(layer.output.shape[1:3]) * np.prod(layer.kernel.shape) for layer in convolutions)
-    assert round(cost / 1e6) == 78

@@ -33,26 +33,6 @@ def test_no_image_occurs_twice_within_or_between_splits(kind):
     assert len(set(drawn)) == 400
 
 
-@pytest.fixture(scope="module")
-def grey():
-    return images("train", 1000, "grey")
-
-
-def test_digits_lie_inside_the_image_on_black(grey):
-    drawn = grey[:300]
-    border = np.concatenate([drawn[:, 0], drawn[:, -1], drawn[:, :, 0], drawn[:, :, -1]], axis=1)
-    assert (border > 0).mean() < 0.01
-
-
-def test_pixels_tell_the_classes_apart_but_not_trivially(grey):
-    """Nearest class mean, as a floor for what a network learns: far above chance (10 %), below 95 %."""
-    train, test = grey.astype("float32"), images("test", 200, "grey").astype("float32")
-    means = np.stack([train[digit::10].mean(axis=0) for digit in range(10)])
-    distances = np.square(test[:, None] - means[None]).sum(axis=(2, 3, 4))
-    accuracy = np.mean(distances.argmin(axis=1) == np.arange(200) % 10)
-    assert 0.5 < accuracy < 0.95
-
-
 def test_examples_is_a_dataset_of_known_size_and_fixed_order(kind):
     dataset = glyphs.examples("test", 5, seed=2, kind=kind)
     assert int(dataset.cardinality()) == 5

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.tfcvae.control import CLASSES, SHAPE, batch, flat
 from tfcvae.model import CVAE
 
-SHAPE, CLASSES = (8, 8, 1), 3
 POLICIES = ["float32", "mixed_float16"]
 
 
@@ -22,16 +22,6 @@ def silence(model):
     return model
 
 
-def batch(count=16, seed=0):
-    """Three classes of image that are easy to tell apart: one bright band each."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, CLASSES, count).astype("int32")
-    images = 0.1 * rng.random((count, *SHAPE), "float32")
-    for image, label in zip(images, labels, strict=True):
-        image[2 * label : 2 * label + 3] += 0.9 * rng.random()
-    return images, labels
-
-
 def given_noise(model, count=16, seed=0):
     rng = np.random.default_rng(seed)
     latents = rng.standard_normal((count, *model.latent_shape), "float32")
@@ -41,12 +31,8 @@ def given_noise(model, count=16, seed=0):
 def one_step(model, optimizer, jit_compile=False):
     """Compiles and takes a step on a fixed batch with fixed noise; returns the logs."""
     model.compile(optimizer, jit_compile=jit_compile)
-    dataset = tf.data.Dataset.from_tensors(((*batch(), given_noise(model)),))
+    dataset = tf.data.Dataset.from_tensors(((*batch(16), given_noise(model)),))
     return {name: values[0] for name, values in model.fit(dataset, verbose=0, shuffle=False).history.items()}
-
-
-def trained_weights(model):
-    return np.concatenate([np.ravel(variable.numpy()) for variable in model.trainable_variables])
 
 
 # What the loss is
@@ -58,7 +44,7 @@ def test_elbo_and_loss_of_a_model_with_known_parameters(latent_shape, units):
     bias = model.encoder.get_layer("mean").bias
     bias.assign(np.ones(bias.shape))
     # Every pixel costs ln 2. A mean of 1 against N(0, 1) costs 1/2 a unit.
-    images, labels = batch()
+    images, labels = batch(16)
     outputs = model((images, labels))
     reconstruction, kl = model.loss_terms(outputs)
     assert reconstruction.dtype == kl.dtype == "float32" and kl.shape == (16, *model.latent_shape)
@@ -71,7 +57,7 @@ def test_kl_weight_warmup_and_free_bits_change_the_loss_but_no_reported_elbo():
     model = silence(build(kl_weight=0.5, kl_warmup_steps=4, free_bits=0.2))
     bias = model.encoder.get_layer("mean").bias
     bias.assign([1, 0, 0, 2])  # 0.5, 0, 0 and 2 nats; with free bits 0.5, 0.2, 0.2 and 2
-    images, labels = batch()
+    images, labels = batch(16)
     outputs, pixels = model((images, labels)), 64 * math.log(2)
     for share in (0, 1 / 4, 2 / 4, 3 / 4, 1, 1):
         assert float(model.compute_loss(y_pred=outputs)) == pytest.approx(pixels + 0.5 * share * 2.9, rel=1e-5)
@@ -90,7 +76,7 @@ def test_class_prior_takes_the_kl_against_its_own_class():
     kernel = np.zeros((5, 8), "float32")
     kernel[1, 0] = 3.0  # class 1 has its mean at 3 in the first unit
     model.prior.project.kernel.assign(kernel)
-    images, _ = batch()
+    images, _ = batch(16)
     _, kl = model.loss_terms(model((images, np.arange(16) % 3)))
     expected = np.where(np.arange(16) % 3 == 1, 4.5, 0)
     assert np.allclose(np.sum(kl, axis=1), expected)
@@ -98,7 +84,7 @@ def test_class_prior_takes_the_kl_against_its_own_class():
 
 def test_encoder_and_likelihood_see_the_same_binarised_images():
     model = build()
-    images, labels = batch()
+    images, labels = batch(16)
     noise = given_noise(model)
     outputs = model((images, labels, noise))
     assert np.array_equal(outputs["images"], noise["pixels"] < images)
@@ -177,14 +163,14 @@ def test_a_saved_model_goes_on_as_if_it_had_never_been_away(trained, tmp_path):
     for part in (lambda m: m.variables, lambda m: m.optimizer.variables):
         assert len(part(loaded)) == len(part(model))
         assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(part(loaded), part(model), strict=True))
-    images, labels = batch()
+    images, labels = batch(16)
     rounding = 1e-5 if model.dtype_policy.name == "float32" else 1e-2
     assert np.allclose(loaded.reconstruct(images, labels), model.reconstruct(images, labels), atol=rounding)
-    before = trained_weights(model)
+    before = flat(model.trainable_variables)
     for each in (model, loaded):
         each.train_on_batch(images, labels)
-    assert np.abs(trained_weights(model) - before).max() > 1e-3
-    assert np.allclose(trained_weights(loaded), trained_weights(model), atol=0.1 * rounding)
+    assert np.abs(flat(model.trainable_variables) - before).max() > 1e-3
+    assert np.allclose(flat(loaded.trainable_variables), flat(model.trainable_variables), atol=0.1 * rounding)
 
 
 def test_a_model_saved_when_label_noise_was_its_own_setting_still_loads():
@@ -195,14 +181,14 @@ def test_a_model_saved_when_label_noise_was_its_own_setting_still_loads():
 def test_a_step_of_gradient_descent_is_the_gradient_of_the_loss():
     model, reference = build(prior="class"), build(prior="class")
     with tf.GradientTape() as tape:
-        loss = reference.compute_loss(y_pred=reference((*batch(), given_noise(reference))))
+        loss = reference.compute_loss(y_pred=reference((*batch(16), given_noise(reference))))
     gradients = tape.gradient(loss, reference.trainable_variables)
-    before = trained_weights(model)
+    before = flat(model.trainable_variables)
     logs = one_step(model, keras.optimizers.SGD(1e-3))
     assert logs["loss"] == pytest.approx(float(loss), rel=1e-5)
-    expected = before - 1e-3 * np.concatenate([np.ravel(gradient.numpy()) for gradient in gradients])
-    assert np.allclose(trained_weights(model), expected, atol=1e-6)
-    assert np.abs(trained_weights(model) - before).max() > 1e-3
+    expected = before - 1e-3 * flat(gradients)
+    assert np.allclose(flat(model.trainable_variables), expected, atol=1e-6)
+    assert np.abs(flat(model.trainable_variables) - before).max() > 1e-3
 
 
 def test_a_step_under_xla_is_the_same():
@@ -210,18 +196,18 @@ def test_a_step_under_xla_is_the_same():
     logs = [one_step(model, keras.optimizers.SGD(1e-3), model is compiled) for model in (plain, compiled)]
     assert compiled.jit_compile and not plain.jit_compile
     assert logs[0] == pytest.approx(logs[1], rel=1e-5)
-    assert np.allclose(trained_weights(plain), trained_weights(compiled), atol=1e-5)
+    assert np.allclose(flat(plain.trainable_variables), flat(compiled.trainable_variables), atol=1e-5)
 
 
 def test_one_hot_labels_and_nested_inputs_train_the_same():
-    images, labels = batch()
+    images, labels = batch(16)
     vectors = np.eye(CLASSES, dtype="float32")[labels]
     results = []
     for data in ((images, labels), ((images, vectors),)):
         model = build()
         model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
         model.fit(tf.data.Dataset.from_tensors(data), verbose=0, shuffle=False)
-        results.append(trained_weights(model))
+        results.append(flat(model.trainable_variables))
     assert np.allclose(*results, atol=1e-6)
 
 
@@ -232,7 +218,7 @@ def test_evaluation_logs_the_same_and_changes_nothing_but_the_noise():
     expected = {"reconstruction": 64 * math.log(2), "kl": 0}
     expected |= {"loss": expected["reconstruction"], "negative_elbo": expected["reconstruction"]}
     assert logs == pytest.approx(expected, rel=1e-5, abs=1e-5)
-    assert not np.any(trained_weights(model)) and int(model.steps_done) == 0
+    assert not np.any(flat(model.trainable_variables)) and int(model.steps_done) == 0
 
 
 def test_wrong_and_missing_labels_are_errors_in_a_step_too():
@@ -251,4 +237,4 @@ def test_wrong_and_missing_labels_are_errors_in_a_step_too():
         for label in (-1, CLASSES):  # which a compiled step could not tell from no label at all
             with pytest.raises(tf.errors.InvalidArgumentError, match=r"Labels must be whole numbers in \[0, 3\)"):
                 step(images, np.int32([0, 1, 2, label]))
-    assert np.array_equal(trained_weights(model), trained_weights(build()))
+    assert np.array_equal(flat(model.trainable_variables), flat(build().trainable_variables))

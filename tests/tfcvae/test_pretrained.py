@@ -43,19 +43,19 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind, policy", [("cvae", "float32"), ("cvae", "mixed_bfloat16"), ("judge", "mixed_bfloat16")])
 def test_a_loaded_model_predicts_in_float32_or_as_it_was_trained(folder, disturb, kind, policy):
-    load = pretrained.load_judge if kind == "judge" else pretrained.load_model
+    name, load = ("glyphs-judge", pretrained.load_network) if kind == "judge" else ("glyphs", pretrained.load_model)
     trained, exact = build(kind, policy), build(kind, "float32")
     disturb(trained)
     exact.set_weights(trained.get_weights())
-    path = folder / ("glyphs-judge.keras" if kind == "judge" else "glyphs.keras")
+    path = folder / f"{name}.keras"
     trained.save(path)
     record = {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     path.with_suffix(".json").write_text(json.dumps(record))
 
-    model = load("glyphs")
+    model = load(name)
     assert precisions(model) == {"float32"}
     np.testing.assert_allclose(predict(model), predict(exact), atol=1e-5)
-    as_trained = load("glyphs", dtype="mixed_bfloat16")
+    as_trained = load(name, dtype="mixed_bfloat16")
     assert precisions(as_trained) == precisions(trained)  # what was trained in float32 stays so
     rounding = 1e-5 if policy == "float32" else 2e-2
     np.testing.assert_allclose(predict(as_trained), predict(trained), atol=rounding)
@@ -94,11 +94,14 @@ def test_all_judges_of_a_dataset_load_by_their_networks(folder):
     assert [judge.count_params() for judge in judges.values()] == counts
     (folder / "glyphs-judge-plain.keras").unlink()
     assert list(pretrained.load_judges("glyphs")) == ["tiny"]
+    with pytest.raises(ValueError, match="cifar100-judge"):
+        pretrained.load_judges("cifar100")
 
 
 @pytest.mark.parametrize("name", pretrained.included())
 def test_the_included_weights_are_those_of_their_record(name):
-    record, model, judge = (f(name) for f in (pretrained.read_record, pretrained.load_model, pretrained.load_judge))
+    record, model = pretrained.read_record(name), pretrained.load_model(name)
+    judge = pretrained.load_network(f"{name}-judge")
     judges = {network: partial(predict_labels, each) for network, each in pretrained.load_judges(name).items()}
     judged = pretrained.read_record(f"{name}-judge")
     for path in pretrained.WEIGHTS.glob(f"{name}*.keras"):

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from tests.tfcvae.control import CLASSES, FULL, SHAPE, batch, build, flat, given_noise, untrained_features
 from tfcvae.adversary import build_adversary
 from tfcvae.features import build_feature_classifier, feature_network
-from tfcvae.label_control import LabelControl, layout_distance
+from tfcvae.label_control import LabelControl
 from tfcvae.model import CVAE
 
 POLICIES = ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
@@ -163,36 +163,6 @@ def test_without_control_a_step_draws_and_logs_nothing_more(features):
     assert len(decoded) == 8 and set(model.get_metrics_result()) == {"loss", "reconstruction", "kl", "negative_elbo"}
 
 
-def test_the_noise_of_a_step(features):
-    noise = build(features).draw_training_noise(300)
-    assert {name: tuple(x.shape) for name, x in noise.items()} == {
-        "latents": (300, 4),
-        "label_shifts": (300,),
-        "sample_latents": (300, 4),
-        "sample_labels": (300,),
-        "moves": (300, 3, 3),
-        "views": (300, 2, 3),
-        "view_noise": (300, 2, *SHAPE),
-    }
-    assert set(np.unique(noise["label_shifts"])) == {1, 2} and set(np.unique(noise["sample_labels"])) == {0, 1, 2}
-    assert np.min(noise["moves"]) >= 0 and np.max(noise["moves"]) < 1
-
-
-def test_a_batch_too_small_to_share_out_trains(features):
-    model = build(features)
-    images, labels = batch(1)
-    loss, _ = model.training_loss(images, labels, given_noise(1))
-    model.train_step(((images, labels, given_noise(1)),))
-    assert np.isfinite(float(loss)) and np.isfinite(flat(model.variables)).all()
-
-
-def test_layout_is_what_blocks_of_four_pixels_look_like_from_afar():
-    images = np.zeros((2, 8, 8, 1), "float32")
-    images[0, :4, :4] = 1.0  # one block of four differs by 1
-    images[1, ::2] = 0.5  # every block has a mean of 1/4
-    assert np.allclose(layout_distance(images, np.zeros_like(images)), [1 / 4, 1 / 16])
-
-
 # The step
 
 
@@ -267,19 +237,18 @@ def reader():
 
 @pytest.fixture(scope="module", params=POLICIES)
 def trained(request, reader):
-    """A model after 150 steps on 24 images under each policy, with its history and the adversary's first weights."""
+    """A model after 150 steps on 24 images under each policy, with its history."""
     optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.002)
     control = LabelControl(0.5, classifier_weight=10.0, layout_weight=5.0, adversary_weight=1.0, adversary_ramp=10)
     model = build(reader, control, *optimizers, request.param)
-    start = flat(model.helpers.adversary.trainable_variables)
     data = tf.data.Dataset.from_tensors(batch(24)).repeat(50)
     validation = tf.data.Dataset.from_tensors(batch(6, seed=1))
     history = model.fit(data, epochs=3, validation_data=validation, verbose=0, shuffle=False).history
-    return model, history, start
+    return model, history
 
 
 def test_outputs_show_the_label_that_they_were_sent_in_with(trained, reader):
-    model, history, _ = trained
+    model, history = trained
     images, labels = batch(24, seed=2)
     for shift in (0, 1, 2):
         asked = (labels + shift) % CLASSES
@@ -288,19 +257,8 @@ def test_outputs_show_the_label_that_they_were_sent_in_with(trained, reader):
     assert history["loss"][-1] < history["loss"][0] - 10 and history["classifier"][-1] < 0.5 * history["classifier"][0]
 
 
-def test_model_and_adversary_move_under_each_policy(trained):
-    model, history, start = trained
-    for optimizer in (model.optimizer, model.helpers.optimizer):
-        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        assert scaled == (model.dtype_policy.name == "mixed_float16")
-        assert int(optimizer.inner_optimizer.iterations if scaled else optimizer.iterations) > 140
-    weights = flat(model.helpers.adversary.trainable_variables)
-    assert np.isfinite(weights).all() and np.abs(weights - start).max() > 0.01
-    assert np.isfinite([values for values in history.values()]).all()
-
-
 def test_validation_logs_the_elbo_and_nothing_of_training(trained):
-    model, history, _ = trained
+    model, history = trained
     elbo = {"loss", "reconstruction", "kl", "negative_elbo"}
     assert set(history) == elbo | {"classifier", "layout", "realism", "adversary"} | {f"val_{name}" for name in elbo}
     images, labels = batch(6)
@@ -314,7 +272,7 @@ def test_validation_logs_the_elbo_and_nothing_of_training(trained):
 
 
 def test_a_saved_model_holds_nothing_of_its_helpers_and_tells_what_it_misses(trained, tmp_path):
-    model, _, _ = trained
+    model, _ = trained
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     images, labels = batch(3)

@@ -28,14 +28,19 @@ def test_unequal_line_counts(tmp_path):
 
 def test_packed_tsv_with_more_columns(tmp_path):
     path = tmp_path / "a.tsv.gz"
-    path.write_bytes(gzip.compress(b"Go.\tVa.\tCC BY\nGo.\tVa.\n"))
+    path.write_bytes(gzip.compress(b"Go.\tVa.\tCC BY\n\nGo.\tVa.\n \n"))
     corpus = corpora.without_duplicates(corpora.read_tsv(path))
-    assert (corpus.english, corpus.french, corpus.counts) == (["Go."], ["Va."], {"empty": 0, "duplicates": 1})
+    assert (corpus.english, corpus.french, corpus.counts) == (["Go."], ["Va."], {"empty": 2, "duplicates": 1})
 
 
 @pytest.mark.parametrize(
     "content, message",
-    [(b"no tab\n", "line 1 has no tab"), (b"\x89PNG\xff", "not UTF-8"), (b"a\tb\0\n", "zero bytes")],
+    [
+        (b"no tab\n", "line 1 has no tab"),
+        (b"1\tGo.\t2\tVa.\n\n3\tYes.\tOui.\n", "line 3 is not number, English, number, French, as others are"),
+        (b"\x89PNG\xff", "not UTF-8"),
+        (b"a\tb\0\n", "zero bytes"),
+    ],
 )
 def test_no_parallel_text(tmp_path, content, message):
     (tmp_path / "a.tsv").write_bytes(content)

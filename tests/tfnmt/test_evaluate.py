@@ -32,9 +32,10 @@ def test_case_and_apostrophes():
 
 
 def test_by_length():
-    rows = evaluate.by_length([*REFERENCES, "x " * 40], [*REFERENCES, "x " * 40])
+    sentences = [*REFERENCES, " ".join(["x"] * 40), "Où vas-tu donc ce soir\u202f?"]
+    rows = evaluate.by_length(sentences, sentences)
     assert [(row["from_words"], row["to_words"], row["sentences"]) for row in rows] == [
-        (1, 5, 2),
+        (1, 5, 3),
         (6, 10, 2),
         (31, 40, 1),
     ]

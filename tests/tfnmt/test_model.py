@@ -48,7 +48,7 @@ def test_embeddings_are_shared_three_ways(model):
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_causality_and_padding(policy):
+def test_causality(policy):
     keras.utils.set_random_seed(0)
     model = Transformer(40, **SMALL, dtype=policy)
     logits = np.array(model(INPUTS))
@@ -56,9 +56,6 @@ def test_causality_and_padding(policy):
 
     future = np.array(model({"source": SOURCE, "target": changed(TARGET, 0, 3)}))
     assert np.array_equal(logits[0, :3], future[0, :3]) and not np.allclose(logits[0, 3], future[0, 3])
-    encoded = np.array(model.encode(SOURCE))
-    longer = np.array(model.encode(np.pad(SOURCE, ((0, 0), (0, 3)))))
-    np.testing.assert_allclose(longer[:, :5], encoded, atol=1e-5 if policy == "float32" else 0.05)
     assert not np.allclose(logits[0], np.array(model({"source": changed(SOURCE, 0, 1), "target": TARGET}))[0])
 
 

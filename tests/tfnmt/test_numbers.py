@@ -26,6 +26,12 @@ def test_years_agree_with_num2words():
     assert years == [num2words(y, lang="en", to="year").replace("oh-", "oh ") for y in range(1100, 2100)]
 
 
+def test_years_in_french_have_no_plural():
+    years = {1200: "mille deux cent", 1980: "mille neuf cent quatre-vingt", 1900: "mille neuf cent", 2000: "deux mille"}
+    years[1903] = "mille neuf cent trois"
+    assert {year: numbers.french_year(year) for year in years} == years
+
+
 @pytest.mark.parametrize(
     "number, masculine, feminine",
     [(1, "un", "une"), (21, "vingt et un", "vingt et une"), (71, "soixante et onze", "soixante et onze"),

@@ -39,10 +39,7 @@ def learned():
 
 @pytest.mark.parametrize("beam", [1, 4])
 def test_eight_sentences_are_translated_exactly(learned, beam):
-    done = []
-    translator = Translator(*learned, beam=beam)
-    assert translator.translate(list(PAIRS), done.append) == FRENCH
-    assert done[-1] == 1 and done == sorted(done)
+    assert Translator(*learned, beam=beam).translate(list(PAIRS)) == FRENCH
 
 
 def test_order_and_batches_change_nothing(learned):
@@ -64,19 +61,25 @@ def test_long_text_is_cut_where_sentences_end(learned):
     text = "Two dogs run. Fire! Two dogs run. Fire! Yes. Fire! Two dogs run. Fire!"
     (ids,) = learned[1].encode([text])
     parts = translator._parts(ids)
-    assert [i for part in parts for i in part] == ids and max(map(len, parts)) <= 29
-    assert len(parts) > 1 and all(learned[1].decode(part).endswith((".", "!")) for part in parts)
+    assert len(parts) > 1 and max(map(len, parts)) <= 29
+    texts = [learned[1].decode(part) for part in parts]
+    assert " ".join(texts) == text and all(part.endswith((".", "!")) for part in texts)
+    assert parts == learned[1].encode(texts)  # as if each had been a sentence of its own
     (prices,) = learned[1].encode(["3.5 " * 12])
     assert all(learned[1].decode(part).endswith("3.5") for part in translator._parts(prices)[:-1])
     (word,) = learned[1].encode(["x" * 100])
     assert [len(part) for part in translator._parts(word)] == [29, 29, 29, 13]
     (words,) = learned[1].encode(["dogs " * 30])
-    assert all(learned[1].decode(part).startswith(" dogs") for part in translator._parts(words)[1:])
+    assert all(learned[1].decode(part).startswith("dogs") for part in translator._parts(words)[1:])
 
 
-def test_bad_beam(learned):
-    with pytest.raises(ValueError, match="beam must be at least 1"):
-        Translator(*learned, beam=0)
+@pytest.mark.parametrize(
+    "options, message",
+    [({"beam": 0}, "beam must be at least 1"), ({"longest": 1}, "longest and the last of widths must be at least 2")],
+)
+def test_what_translates_nothing(learned, options, message):
+    with pytest.raises(ValueError, match=message):
+        Translator(*learned, **options)
 
 
 def test_the_attention_map_has_a_row_a_french_piece(learned):

@@ -333,18 +333,6 @@ def test_a_cache_on_disk_is_deleted_with_its_data(twelve, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_in_memory_is_shuffled_in_a_buffer(twelve, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfseg.data.SHUFFLE_BYTES", 3 * 4 * 10 * 10)  # three images of 10 x 10 pixels and their trimaps
-    earliest = {}
-    for cache in ("memory", "disk", "none"):
-        data = TrainingData(twelve, 10, 1, "pet", 3, 0, cache, tmp_path)
-        orders = [sum(read(data.epoch(number))[0], []) for number in range(3)]
-        assert all(sorted(order) == list(range(12)) for order in orders) and len(set(map(tuple, orders))) == 3
-        earliest[cache] = max(number - place for order in orders for place, number in enumerate(order))
-    assert earliest["disk"] <= 2 and earliest["none"] <= 2  # with three waiting, image n comes in place n - 2 at best
-    assert earliest["memory"] > 5
-
-
 @pytest.mark.parametrize("cache, passes", [("memory", 1), ("disk", 2), ("none", 2)])
 def test_evaluation_data_is_kept_in_memory_or_not_at_all(counted, cache, passes):
     examples, read_so_far = counted

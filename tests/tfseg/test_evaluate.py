@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.tfseg.test_predict import certain, constant_model
 from tfseg.evaluate import evaluate, predict_probabilities, trivial_scores
 
 # Three photos of 4 x 4 pixels: part of one is pet, nothing of the next, all of the last.
@@ -32,17 +33,6 @@ def pixel_model(channels, size=4):
     layer = keras.layers.Conv2D(channels, 1)
     model = keras.Model(inputs, layer(inputs))
     layer.set_weights([100 * np.eye(3)[None, None, :, :channels], np.full(channels, -50.0)])
-    model.compile(jit_compile=False)
-    return model
-
-
-def constant_model(rows):
-    """Gives these probabilities, `(h, w)`, whatever the image."""
-    probabilities = np.array(rows)[..., None]
-    with np.errstate(divide="ignore"):
-        logits = np.maximum(np.log(probabilities / (1 - probabilities)), -100).astype("float32")
-    inputs = keras.Input((*probabilities.shape[:2], 3))
-    model = keras.Model(inputs, inputs[..., :1] * 0 + logits)
     model.compile(jit_compile=False)
     return model
 
@@ -161,7 +151,7 @@ def test_trimap_merges_pet_and_border_or_takes_pet_alone_and_adds_the_three_clas
 
 
 def test_native_resolution_pools_photos_of_different_sizes(as_examples):
-    model = constant_model([[0.9, 0.1], [0.9, 0.1]])  # the left half of any photo
+    model = constant_model(certain([[0.9, 0.1], [0.9, 0.1]]))  # the left half of any photo
     whole, left = np.ones((8, 4)), np.full((2, 6), 2)
     left[:, :3] = 3
     photos = as_examples((np.zeros((8, 4, 3)), whole), (np.zeros((2, 6, 3)), left))
@@ -212,3 +202,5 @@ def test_trivial_predictors_score_the_share_of_the_foreground_and_nothing(photos
 def test_trivial_predictors_follow_the_policy(photos):
     assert trivial_scores(photos, 4, "pet")["all_foreground"]["iou"] == pytest.approx(20 / 48)
     assert trivial_scores(photos, 4, "trimap") == trivial_scores(photos, 4, "foreground")
+    with pytest.raises(ValueError, match=r"see tfseg\.evaluate_classes"):
+        trivial_scores(photos, 4, "ids")

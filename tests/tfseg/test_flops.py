@@ -11,6 +11,8 @@ def test_a_convolution_costs_two_operations_a_multiplication():
     assert count_flops(keras.Model(inputs, layers.Conv2D(5, 3, padding="same")(inputs))) == 2 * (8 * 6) * 9 * 3 * 5
     # without padding there are 6 x 4 positions, with stride 2 there are 4 x 3
     assert count_flops(keras.Model(inputs, layers.Conv2D(5, 3)(inputs))) == 2 * (6 * 4) * 9 * 3 * 5
+    depthwise = layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same")(inputs)
+    assert count_flops(keras.Model(inputs, depthwise)) == 2 * (8 * 6) * 9 * 3 * 2
     strided = layers.Conv2D(5, 3, strides=2, padding="same")(inputs)
     assert count_flops(keras.Model(inputs, strided)) == 2 * (4 * 3) * 9 * 3 * 5
 

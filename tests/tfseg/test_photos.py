@@ -2,7 +2,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tfseg.photos import PhotoError, as_photo, photos_in, read_photo
 
@@ -24,18 +24,13 @@ def as_rgb(greys):
 
 
 KINDS = {
-    "bmp": ("a.bmp", Image.fromarray(COLOURS), COLOURS),
-    "ppm": ("a.ppm", Image.fromarray(COLOURS), COLOURS),
     "name": ("ein Hund ü 猫.PNG", Image.fromarray(COLOURS), COLOURS),
     "grey": ("a.png", Image.fromarray(GREYS), as_rgb(GREYS)),
     "palette": ("a.png", Image.fromarray(as_rgb(GREYS)).quantize(8), as_rgb(GREYS)),
     "1 bit": ("a.png", Image.fromarray(GREYS > 99), as_rgb(np.where(GREYS > 99, 255, 0))),
     "16 bits": ("a.png", Image.fromarray(GREYS * np.uint16(257)), as_rgb(GREYS)),
-    "16 bits tif": ("a.tif", Image.fromarray(GREYS * np.uint16(257)), as_rgb(GREYS)),
     "floats": ("a.tif", Image.fromarray(np.float32(GREYS)), as_rgb(GREYS)),
-    "small floats": ("a.tif", Image.fromarray(GREYS * np.float32(1 / 255)), as_rgb(GREYS)),
     "large floats": ("a.tif", Image.fromarray(GREYS * np.float32(1000)), as_rgb(GREYS)),
-    "flat floats": ("a.tif", Image.fromarray(np.full((2, 2), 7, np.float32)), np.zeros((2, 2, 3))),
     "NaN": ("a.tif", Image.fromarray(np.float32([[np.nan, 1], [0, 0.5]])), as_rgb(np.array([[0, 255], [0, 128]]))),
     "cmyk": ("a.tif", Image.fromarray(INKS, "CMYK"), [[[255, 0, 0], [0, 255, 0]]]),
     "on white": ("a.png", Image.fromarray(RGBA), [[[200, 30, 10], [255, 255, 255], [128, 128, 128]]]),
@@ -73,8 +68,6 @@ def test_a_malformed_note_of_the_camera_s_does_not_hide_the_photo(tmp_path):
     orientation, resolution = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), struct.pack("<HHI4s", 0x011A, 2, 3, b"72")
     notes = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + orientation + resolution + bytes(4)
     path = saved(tmp_path, Image.new("L", (5, 3)), "a.jpg", exif=notes)
-    with pytest.raises(TypeError):  # a resolution is a number, and not text
-        ImageOps.exif_transpose(Image.open(path))
     assert read_photo(path).shape == (5, 3, 3)
 
 

@@ -5,6 +5,7 @@ fixed order; `fingerprint` reads everything once, so that a damaged file is foun
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -118,11 +119,10 @@ def load_splits(choice, splits, builtin_examples=None, decoders=None, limits=Non
     builder = builder_of(choice)
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     config.options.deterministic = True
-    with _quiet():
-        loaded = {
-            key: builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
-            for key, split in splits.items()
-        }
+    loaded = {
+        key: builder.as_dataset(split=split, shuffle_files=False, read_config=config, decoders=decoders)
+        for key, split in splits.items()
+    }
     return {key: dataset.take((limits or {}).get(key) or -1) for key, dataset in loaded.items()}
 
 
@@ -202,6 +202,10 @@ def naming_damage(choice):
     damage += (tf.errors.NotFoundError, tf.errors.FailedPreconditionError, tf.errors.PermissionDeniedError)
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:  # also what TensorFlow calls a full disk
+        if not re.search("No space left|quota", str(error)):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
     except damage as error:
         if choice.source == "builtin" or "IteratorGetNext" not in str(error):  # not the data, but a model's operation
             raise
@@ -210,19 +214,6 @@ def naming_damage(choice):
             raise UserError(found[1] if found else f"can't read {choice.data_dir}: {first_line(error)}") from error
         inner = re.search(r"Iterator::Root\S*: (.+)", str(error))  # what went wrong inside the pipeline
         raise _damaged(prepared_folder(choice.data_dir, choice.name), inner[1] if inner else error) from error
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps TFDS's warnings about its own internals off the terminal."""
-    from absl import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _damaged(folder, problem):

@@ -114,6 +114,12 @@ def short(table, records, what, commands):
 # Facts
 
 
+def machines(records):
+    """What records were made on, in one line; where they differ, by variant."""
+    told = report.told_apart(records, report.hardware)
+    return "; ".join(f"{', '.join(variants)}: {text}" if len(told) > 1 else text for text, variants in told)
+
+
 def facts(records, describe):
     """What records were computed on and how, as a list; a fact on which they differ names the variants.
 

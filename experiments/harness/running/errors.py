@@ -12,8 +12,9 @@ class UserError(Exception):
 def run_main(main, resumes=False):
     """Calls a script's `main()` and turns the failures a user can mend into one line on stderr and an exit status.
 
-    `UserError` and a full disk exit with status 2, Ctrl-C with 130. Any other exception goes on as it is, and what
-    `main` returns is returned. `resumes` says whether the same command goes on where it was interrupted.
+    `UserError`, a full disk and an exhausted quota exit with status 2, Ctrl-C with 130. Any other exception goes on as
+    it is, and what `main` returns is returned. `resumes` says whether the same command goes on where it was
+    interrupted.
     """
     try:
         return main()
@@ -23,7 +24,7 @@ def run_main(main, resumes=False):
         command = "the same command without --force" if "--force" in sys.argv else "the same command"
         _exit(f"interrupted: {command} goes on where it stopped" if resumes else "interrupted", 130)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         _exit(f"error: disk is full{where}; free some space, then run the same command again", 2)

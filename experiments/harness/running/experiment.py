@@ -39,6 +39,7 @@ class Experiment:
         name: of the experiment, in records and as the folder below `results`.
         monitor, mode: the validation metric that chooses the epoch, and whether `"max"` or `"min"` is best.
         title: what to call that metric in progress lines.
+        waits: whether a run waits for another one in its folder, or else refuses to start.
         unit: what the examples are, in progress lines, histories and records (`images_seen`).
 
     Args:
@@ -56,7 +57,7 @@ class Experiment:
         UserError: where the machine's devices can't share a batch evenly, or there is no free folder.
     """
 
-    name, monitor, mode, title, unit = "", "", "max", "", "images"
+    name, monitor, mode, title, unit, waits = "", "", "max", "", "images", False
 
     def __init__(self, choice, preset, is_plain, shared, configurations, epochs, data, machine, results):
         self.choice, self.preset, self.shared, self.configurations = choice, preset, shared, configurations
@@ -135,7 +136,7 @@ class Experiment:
         record but the last.
         """
         diverged = []
-        with runs.lock(self.folder), datasets.naming_damage(self.choice):
+        with runs.lock(self.folder, self.waits), datasets.naming_damage(self.choice):
             if not runs.same_run(self.folder, self.shared, self.configurations):
                 raise UserError(f"{self.folder} was taken by another run meanwhile; give the command again")
             runs.remove_temporary(self.folder)

@@ -78,11 +78,14 @@ class Hardware:
     def shareable(self, examples, batch_size):
         """Validation examples and a batch size that leave no device without its share of any batch.
 
-        On several devices that costs the last few examples, fewer than there are devices.
+        On several devices that costs the last few examples, fewer than there are devices. Where there are fewer
+        altogether, a `UserError` says so.
         """
         if self.replicas == 1:
             return examples, batch_size
         count = int(examples.cardinality())
+        if count < self.replicas:
+            raise UserError(f"{self.replicas} devices can't share {count} for validation; leave --strategy out")
         batch_size = max(self.replicas, batch_size - batch_size % self.replicas)
         return examples.take(count - count % self.replicas), batch_size
 
@@ -137,12 +140,14 @@ def import_tensorflow(onednn=True):
         try:
             with interruptible():
                 import tensorflow as tf
+                from absl import logging
 
                 if backend == "tensorflow":
                     tf.config.list_physical_devices()
                 else:
                     tf.config.set_visible_devices([], "GPU")  # it only reads data, and must leave the memory alone
                 tf.get_logger().setLevel("ERROR")
+                logging.set_verbosity(logging.ERROR)  # what TFDS warns of are its own internals
                 import keras  # noqa: F401, takes seconds, too
         except ModuleNotFoundError as error:
             raise UserError(f"{error.name} is not installed; run: pip install -r requirements.txt") from None

@@ -130,22 +130,34 @@ def check_writable(folder, option="--results"):
 def remove_temporary(folder):
     """Deletes what `write_atomic` left behind where a process was killed in the middle of it."""
     for path in Path(folder).rglob(".*.tmp*"):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def lock(folder):
-    """Holds a folder for this process; raises `UserError` if another process holds it.
+def lock(folder, wait=False):
+    """Holds a folder for this process, and creates it where it is missing.
 
     The operating system lets go of the lock when the process ends, however it ends.
+
+    Args:
+        wait: for a process that holds the folder, until it lets go.
+
+    Raises:
+        UserError: if another process holds it, unless it waits; where no lock can be had there.
     """
     folder = Path(folder)
-    check_writable(folder)
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder} is in use by another run. Wait for it, or choose another --results.") from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")  # noqa: SIM115 (closed below)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(file)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            stack.pop_all()
+    except BlockingIOError:
+        raise UserError(f"{folder} is in use by another run. Wait for it, or choose another --results.") from None
+    except OSError as error:
+        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another --results.") from None
+    with file:
         yield
 
 

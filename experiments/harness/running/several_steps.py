@@ -81,21 +81,23 @@ class SeveralSteps:
         variables = self._variables()
         state = tuple([v.value for v in part] for part in variables)
         done, waiting = 0, None
-        for stack, count in itertools.chain([first], stacks):
-            if count == 1:
-                state, loss = self._one(state, stack)
-            else:
-                state, losses = self._several(state, stack)
-                loss = losses[-1]
-            # The loss of the call before: waiting for this one's would leave the device idle.
-            ended = waiting and on_loss and on_loss(*_read(waiting))
-            done += count
-            waiting = done, loss
-            if ended:
-                break
-        for part, values in zip(variables, state, strict=True):
-            for variable, value in zip(part, values, strict=True):
-                variable.assign(value)
+        try:
+            for stack, count in itertools.chain([first], stacks):
+                if count == 1:
+                    state, loss = self._one(state, stack)
+                else:
+                    state, losses = self._several(state, stack)
+                    loss = losses[-1]
+                # The loss of the call before: waiting for this one's would leave the device idle.
+                ended = waiting and on_loss and on_loss(*_read(waiting))
+                done += count
+                waiting = done, loss
+                if ended:
+                    break
+        finally:  # a call takes the memory of all variables, those of a network that other models share, too
+            for part, values in zip(variables, state, strict=True):
+                for variable, value in zip(part, values, strict=True):
+                    variable.assign(value)
         if waiting and on_loss:
             on_loss(*_read(waiting))
         return {name: float(value) for name, value in self.model.get_metrics_result().items()}
