@@ -92,7 +92,8 @@ def main():
     args = parse_arguments()
     if args.peer and importlib.util.find_spec(args.peer) is None:
         raise UserError(f"--peer {args.peer}: that package is not installed here; install it, or leave the option out")
-    runs.check_writable(args.results / "benchmark")
+    folder = args.results / "benchmark"
+    runs.check_writable(folder if folder.exists() else args.results)
     print("Starting TensorFlow ...", flush=True)
     try:
         record, name = measure(args.quick, recipe.given(args, Sizes))

@@ -33,7 +33,7 @@ GPU = CPU | {"device": "GPU", "name": "Tesla", "xla": True}
     "options, line",
     [
         (["--image-size", "40"], "error: --image-size must be divisible by 16, since the U-Nets halve it 4 times"),
-        (["--results", "file/x"], "error: Can't write to file/x/benchmark: Not a directory."),
+        (["--results", "file/x"], "error: Can't write to file/x: Not a directory."),
         (["--peer", "torch"], "error: --peer torch: that package is not installed here"),
     ],
     ids=str,
