@@ -86,21 +86,10 @@ class SegmentationModel(keras.Model):
         check_images(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
-    def fit(self, *args, **kwargs):
-        with in_one_line():
-            return super().fit(*args, **kwargs)
-
-    def evaluate(self, *args, **kwargs):
-        with in_one_line():
-            return super().evaluate(*args, **kwargs)
-
-    def train_on_batch(self, *args, **kwargs):
-        with in_one_line():
-            return super().train_on_batch(*args, **kwargs)
-
-    def test_on_batch(self, *args, **kwargs):
-        with in_one_line():
-            return super().test_on_batch(*args, **kwargs)
+    fit = in_one_line()(keras.Model.fit)
+    evaluate = in_one_line()(keras.Model.evaluate)
+    train_on_batch = in_one_line()(keras.Model.train_on_batch)
+    test_on_batch = in_one_line()(keras.Model.test_on_batch)
 
 
 SegmentationModel.__name__ = SegmentationModel.__qualname__ = "Model"

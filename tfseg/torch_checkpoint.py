@@ -15,21 +15,20 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # of files written by torch.save
 
 
 class _Tensor(NamedTuple):
-    """Where a tensor lies: its numbers follow the pickle in the file."""
+    """Where a tensor lies, its numbers follow the pickle in the file; and what else PyTorch says of it."""
 
     storage: str
     offset: int
     shape: tuple
     stride: tuple
-
-
-def _tensor(storage, offset, shape, stride, requires_grad=False, hooks=None, metadata=None):
-    return _Tensor(storage, offset, shape, stride)
+    requires_grad: bool = False
+    hooks: object = None
+    metadata: object = None
 
 
 _KNOWN = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
     ("torch", "FloatStorage"): np.dtype("<f4"),
     ("torch", "LongStorage"): np.dtype("<i8"),
 }

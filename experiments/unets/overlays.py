@@ -76,16 +76,16 @@ def pictures_of(photo, found, classes=None, threshold=0.5):
         told = f"{mask.mean():.1%} foreground"
     else:
         mask, image = found > 0, as_image(found, classes)
-        laid_over = with_legend(class_overlay(photo, found, classes.colours), legend(classes.names, classes.colours))
+        laid_over = with_legend(class_overlay(photo, found, classes.colours), legend(classes))
         shares = ((name, np.mean(found == number)) for number, name in enumerate(classes.names))
         told = ", ".join(f"{name} {share:.1%}" for name, share in shares if share)
     cut_out = np.dstack([photo, mask.astype(np.uint8) * 255])
     return {"overlay": Image.fromarray(laid_over), "mask": image, "cut-out": Image.fromarray(cut_out)}, told
 
 
-def legend(names, colours):
-    """`{name: colour}`, as `figures.tile_grid` takes it."""
-    return dict(zip(names, map(tuple, colours), strict=True))
+def legend(classes):
+    """`{name: colour}` of a `tfseg.classes.Classes`, as `figures.tile_grid` takes it."""
+    return dict(zip(classes.names, classes.colours, strict=True))
 
 
 def with_legend(image, named):
@@ -108,6 +108,6 @@ def with_legend(image, named):
     whole.paste(Image.fromarray(image))
     draw = ImageDraw.Draw(whole)
     for (name, colour), (x, y) in zip(named.items(), places, strict=True):
-        draw.rectangle((x, height + y, x + size, height + y + size), fill=tuple(colour), outline="black")
+        draw.rectangle((x, height + y, x + size, height + y + size), fill=colour, outline="black")
         draw.text((x + 1.5 * size, height + y - size // 8), name, font=font, fill="black")
     return np.array(whole)

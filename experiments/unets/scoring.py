@@ -61,7 +61,7 @@ class ClassScoring:
 
     def __init__(self, classes):
         self.classes = classes
-        self.legend = legend(classes.names, classes.colours)
+        self.legend = legend(classes)
 
     def channels(self, recipe):
         return self.classes.channels

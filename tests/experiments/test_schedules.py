@@ -3,14 +3,14 @@ import pytest
 
 from experiments.harness.running.schedules import OneCycle, averaging
 
-SHORT = {"steps": 100, "warmup": 0.2, "start_divisor": 10}
+SHORT = {"steps": 100, "warmup": 0.2}
 
 
 @pytest.mark.parametrize(
     "schedule, expected",
     [
-        (OneCycle(2.0, **SHORT), {0: 0.2, 10: (0.2 + 2) / 2, 20: 2, 60: (2 + 0.002) / 2, 100: 0.002}),
-        (OneCycle(1.0, 120, 0.25, 5, 100), {10: 0.2 + 0.8 * (1 - np.cos(np.pi / 3)) / 2, 60: 1 - 0.99 / 4}),
+        (OneCycle(2.0, **SHORT), {0: 0.08, 10: (0.08 + 2) / 2, 20: 2, 60: (2 + 0.002) / 2, 100: 0.002}),
+        (OneCycle(1.0, 120, 0.25), {10: 0.04 + 0.96 * (1 - np.cos(np.pi / 3)) / 2, 60: 1 - 0.999 / 4}),
         (OneCycle(1.0, 10), {10: 1e-3, 11: 1e-3, 10_000: 1e-3}),
         (OneCycle(1.0, 1), {0: 0.04, 1: 0.001}),
     ],

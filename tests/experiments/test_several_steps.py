@@ -64,3 +64,35 @@ assert data.asked == [5, 6]
 
 def test_stacks_are_made_one_ahead_in_their_order_also_those_of_the_next_epoch(python_on_jax):
     python_on_jax("-c", AHEAD)
+
+
+INTERRUPTED = """
+import keras
+import numpy as np
+
+from experiments.harness.running.several_steps import SeveralSteps
+
+model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+model.compile(keras.optimizers.SGD(0.1), "mse")
+model.optimizer.build(model.trainable_variables)
+before = model.get_weights()
+batch = np.ones((4, 2), "float32"), np.zeros((4, 1), "float32")
+
+
+def refuse(done, loss):
+    raise ArithmeticError
+
+
+try:
+    SeveralSteps(model).run(iter([(batch, 1)] * 3), refuse)
+except ArithmeticError:
+    pass
+else:
+    raise AssertionError("the error was lost")
+after = model.get_weights()
+assert all(np.isfinite(weights).all() for weights in after) and not np.array_equal(before[0], after[0])
+"""
+
+
+def test_an_error_leaves_the_weights_of_the_last_step(python_on_jax):
+    python_on_jax("-c", INTERRUPTED)

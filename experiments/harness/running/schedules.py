@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+START_DIVISOR, END_DIVISOR = 25.0, 1000.0
+
 
 @keras.saving.register_keras_serializable("harness")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
@@ -16,35 +18,31 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         peak: the largest rate.
         steps: length of the cycle, in optimizer steps; later steps keep the last rate.
         warmup: share of the steps that the rise takes, in (0, 1).
-        start_divisor: the cycle starts at `peak / start_divisor`.
-        end_divisor: and ends at `peak / end_divisor`.
+
+    The cycle starts at a 25th of the peak rate and ends at a thousandth.
 
     Example:
 
-    >>> schedule = OneCycle(peak=1.0, steps=100, warmup=0.25, start_divisor=25, end_divisor=1000)
+    >>> schedule = OneCycle(peak=1.0, steps=100, warmup=0.25)
     >>> [round(float(schedule(step)), 3) for step in (0, 25, 100)]
     [0.04, 1.0, 0.001]
     """
 
-    def __init__(self, peak, steps, warmup=0.2, start_divisor=25.0, end_divisor=1000.0):
+    def __init__(self, peak, steps, warmup=0.2):
         if not 0 < warmup < 1 or steps < 1:
             raise ValueError(
                 f"warmup must lie in (0, 1) and steps must be at least 1. Received: warmup={warmup!r}, steps={steps!r}"
             )
         self.peak, self.steps, self.warmup = peak, steps, warmup
-        self.start_divisor, self.end_divisor = start_divisor, end_divisor
 
     def __call__(self, step):
         done = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
-        rise = _cosine(ops.minimum(done / self.warmup, 1.0), self.peak / self.start_divisor, self.peak)
-        fall = _cosine(
-            ops.maximum(done - self.warmup, 0.0) / (1 - self.warmup), self.peak, self.peak / self.end_divisor
-        )
+        rise = _cosine(ops.minimum(done / self.warmup, 1.0), self.peak / START_DIVISOR, self.peak)
+        fall = _cosine(ops.maximum(done - self.warmup, 0.0) / (1 - self.warmup), self.peak, self.peak / END_DIVISOR)
         return ops.where(done < self.warmup, rise, fall)
 
     def get_config(self):
-        names = ("peak", "steps", "warmup", "start_divisor", "end_divisor")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("peak", "steps", "warmup")}
 
 
 def averaging(momentum, steps, least=10):
