@@ -1,4 +1,4 @@
-"""Tests of what training on JAX draws its batches with."""
+"""Tests of how training on JAX takes its steps."""
 
 AHEAD = """
 import threading
@@ -62,15 +62,8 @@ assert data.asked == [5, 6]
 """
 
 
-def test_stacks_are_made_one_ahead_in_their_order_also_those_of_the_next_epoch(python_on_jax):
-    python_on_jax("-c", AHEAD)
-
-
 INTERRUPTED = """
 import keras
-import numpy as np
-
-from experiments.harness.running.several_steps import SeveralSteps
 
 model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 model.compile(keras.optimizers.SGD(0.1), "mse")
@@ -94,5 +87,5 @@ assert all(np.isfinite(weights).all() for weights in after) and not np.array_equ
 """
 
 
-def test_an_error_leaves_the_weights_of_the_last_step(python_on_jax):
-    python_on_jax("-c", INTERRUPTED)
+def test_stacks_come_one_ahead_in_order_and_an_error_leaves_the_weights_of_the_last_step(python_on_jax):
+    python_on_jax("-c", AHEAD + INTERRUPTED)  # in one process, which takes longest to start
