@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,21 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path):
         assert list(content(folder)) == [".lock"]
     with runs.lock(folder):  # let go by the block above
         pass
+
+
+def test_who_waits_gets_the_folder_when_it_is_let_go(tmp_path, capsys):
+    got = threading.Event()
+
+    def wait():
+        with runs.lock(tmp_path, wait=True):
+            got.set()
+
+    with runs.lock(tmp_path):
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        assert not got.wait(0.2)
+    waiting.join(10)
+    assert got.is_set() and "waiting for it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("function", [runs.check_writable, lambda folder: runs.lock(folder).__enter__()])

@@ -124,7 +124,11 @@ def check_writable(folder, option="--results"):
         write_atomic(Path(folder) / ".writable", "")
         (Path(folder) / ".writable").unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another folder with {option}.") from None
+        raise _unwritable(folder, error, option) from None
+
+
+def _unwritable(folder, error, option="--results"):
+    return UserError(f"Can't write to {folder}: {error.strerror}. Choose another folder with {option}.")
 
 
 def remove_temporary(folder):
@@ -148,16 +152,20 @@ def lock(folder, wait=False):
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 (closed below)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(file)
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            stack.pop_all()
-    except BlockingIOError:
-        raise UserError(f"{folder} is in use by another run. Wait for it, or choose another --results.") from None
+        file = open(folder / ".lock", "w")  # noqa: SIM115 (what it may raise is caught apart)
     except OSError as error:
-        raise UserError(f"Can't write to {folder}: {error.strerror}. Choose another --results.") from None
+        raise _unwritable(folder, error) from None
     with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                problem = f"{folder} is in use by another run. Wait for it, or choose another --results."
+                raise UserError(problem) from None
+            print(f"{folder} is in use by another run: waiting for it ...", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a file system that has no locks
+            raise _unwritable(folder, error) from None
         yield
 
 

@@ -12,14 +12,13 @@ START_DIVISOR, END_DIVISOR = 25.0, 1000.0
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """The one-cycle policy: a cosine rise to the peak rate, then a cosine fall to nearly nothing.
 
-    Smith & Topin 2018, "Super-Convergence", with cosine instead of straight flanks.
+    Smith & Topin 2018, "Super-Convergence", with cosine instead of straight flanks. It starts at a 25th of the peak
+    and ends at a thousandth.
 
     Args:
         peak: the largest rate.
         steps: length of the cycle, in optimizer steps; later steps keep the last rate.
         warmup: share of the steps that the rise takes, in (0, 1).
-
-    The cycle starts at a 25th of the peak rate and ends at a thousandth.
 
     Example:
 
