@@ -67,7 +67,9 @@ class Attention(keras.layers.MultiHeadAttention):
 
     def _attend(self, query, keys, values, mask, scores):
         logits = ops.cast(ops.einsum("bnqh,bnkh->bnqk", query, keys), "float32") / math.sqrt(self.key_dim)
-        weights = ops.softmax(ops.where(ops.expand_dims(mask, 1), logits, MASKED))
+        logits = ops.where(ops.expand_dims(mask, 1), logits, MASKED)
+        alone = logits.shape[-1] == 1  # a single key gets all attention; Keras would warn of its softmax
+        weights = ops.ones_like(logits) if alone else ops.softmax(logits)
         found = ops.einsum("bnqk,bnkh->bnqh", ops.cast(weights, values.dtype), values)
         found = ops.transpose(found, (0, 2, 1, 3))
         attended = self.output_dense(ops.reshape(found, (1, -1, *found.shape[2:])))  # all tokens as one sentence's
