@@ -76,7 +76,8 @@ def evaluate(model, examples, size, policy, flip=False, target=None, batch_size=
     Raises:
         ValueError: for the policy `"ids"`, which is scored by `tfseg.evaluate_classes`.
     """
-    target = target or _foreground(policy)
+    foreground = _foreground(policy)
+    target = target or foreground
     scores, native, classes = ForegroundScores(), ForegroundScores(), ClassScores()
     for _, (_, trimap, full), probability in predicted(model, examples, size, policy, flip, batch_size):
         scores.update(_truth(trimap, target), foreground_mask(probability, target), border=trimap[..., 0] == BORDER)
